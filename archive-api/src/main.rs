@@ -1,0 +1,3 @@
+//! The program `vellum`.
+
+fn main() {}

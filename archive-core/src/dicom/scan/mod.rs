@@ -1,0 +1,177 @@
+//! The scanner: one pass over a data set as it streams by, in constant memory.
+//!
+//! It delimits every element, takes the attributes that queries need, writes the header as DICOM JSON where asked,
+//! and cuts the bytes into units. It accepts what it can delimit and notes what is odd; it refuses what is not DICOM,
+//! is truncated, is past a limit, or lacks a UID that its key needs, with tag and byte offset.
+
+use std::path::PathBuf;
+
+use dicom_core::Tag;
+
+use super::attributes::Attributes;
+use super::cut::CutList;
+use crate::identifiers::{ContentId, SeriesUid, SopClassUid, SopUid, StudyUid, TransferSyntaxUid};
+use crate::receipt::FileDigest;
+
+/// Counts the versions of the scanner: an index line says which one wrote it.
+pub const SCANNER_REVISION: u32 = 1;
+
+/// In which form the bytes come.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Input {
+    /// A file: Part 10, or with preamble or meta group missing, whose syntax is to be found out.
+    File,
+    /// A bare data set in the transfer syntax that a presentation context agreed on.
+    DataSet(TransferSyntaxUid),
+}
+
+/// Bounds; going past one is a refusal.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ScanLimits {
+    /// Bytes of preamble and meta group.
+    pub prefix_bytes: u64,
+    /// Bytes of content.
+    pub content_bytes: u64,
+    /// Sequences within sequences.
+    pub depth: usize,
+    /// Elements, nested ones included.
+    pub elements: u64,
+    /// Bytes of inflated data set.
+    pub inflated_bytes: u64,
+    /// Inflated bytes for each deflated one, counted once a MiB has been inflated.
+    pub inflate_ratio: u64,
+    /// Bytes of header as DICOM JSON; beyond, the header is left out and made on demand.
+    pub header_json_bytes: usize,
+}
+
+impl Default for ScanLimits {
+    fn default() -> Self {
+        Self {
+            prefix_bytes: 64 * 1024,
+            content_bytes: 64 << 30,
+            depth: 64,
+            elements: 16_000_000,
+            inflated_bytes: 16 << 30,
+            inflate_ratio: 200,
+            header_json_bytes: 16 * 1024 * 1024,
+        }
+    }
+}
+
+/// What to scan, and how.
+#[derive(Clone, Debug)]
+pub struct ScanOptions {
+    /// In which form the bytes come.
+    pub input: Input,
+    /// Where tables spill to when they grow; must exist.
+    pub scratch: PathBuf,
+    /// Bounds.
+    pub limits: ScanLimits,
+    /// Specific Character Set assumed where the data set names none.
+    pub assumed_charset: Option<String>,
+    /// Whether to make the header as DICOM JSON.
+    pub header_json: bool,
+}
+
+/// The UIDs that place an instance.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct InstanceKeys {
+    /// Its study; for objects without a patient the pseudo study of their class.
+    pub study: StudyUid,
+    /// Its series; for objects without a patient the pseudo series of their class.
+    pub series: SeriesUid,
+    /// What kind of object it is.
+    pub sop_class: SopClassUid,
+    /// Itself.
+    pub sop: SopUid,
+}
+
+/// Something odd that was kept.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ScanWarning {
+    /// A short stable word, written to packs: `no-preamble`, `odd-length`, …
+    pub code: &'static str,
+    /// Where, if one element is meant.
+    pub tag: Option<Tag>,
+    /// Byte offset from the first byte of the input.
+    pub offset: u64,
+}
+
+/// What one pass found.
+#[derive(Debug)]
+pub struct Scan {
+    /// Preamble, `DICM` and file meta group as they came; empty for a bare data set.
+    pub prefix: Vec<u8>,
+    /// SHA-256 over the content.
+    pub content: ContentId,
+    /// Bytes of content.
+    pub content_length: u64,
+    /// SHA-256 and size of the whole input; `None` for [`Input::DataSet`].
+    pub file: Option<FileDigest>,
+    /// The syntax that the content is in.
+    pub transfer_syntax: TransferSyntaxUid,
+    /// Where it belongs.
+    pub keys: InstanceKeys,
+    /// What queries need.
+    pub attributes: Attributes,
+    /// The header as DICOM JSON (one object, UTF-8, no line feed); `None` when not asked for or past its limit.
+    pub header_json: Option<Vec<u8>>,
+    /// How the content is divided.
+    pub cut: CutList,
+    /// What was odd, at most 64 of them.
+    pub warnings: Vec<ScanWarning>,
+}
+
+/// Why an input was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ScanError {
+    /// No data set was found.
+    #[error("not DICOM: {found}")]
+    NotDicom {
+        /// What the first bytes look like.
+        found: &'static str,
+    },
+    /// The input ends inside something.
+    #[error("truncated: the input ends at byte {end} inside {tag}, which began at byte {offset}")]
+    Truncated {
+        /// The element.
+        tag: Tag,
+        /// Where it began.
+        offset: u64,
+        /// Where the input ended.
+        end: u64,
+    },
+    /// A bound was passed.
+    #[error("past a limit: {what} at {tag}, byte {offset}; the limit is {limit}")]
+    Limit {
+        /// Which bound.
+        what: &'static str,
+        /// Its value.
+        limit: u64,
+        /// The element.
+        tag: Tag,
+        /// Where.
+        offset: u64,
+    },
+    /// The bytes cannot be delimited.
+    #[error("cannot be delimited: {what} at {tag}, byte {offset}")]
+    Malformed {
+        /// What is wrong.
+        what: &'static str,
+        /// The element.
+        tag: Tag,
+        /// Where.
+        offset: u64,
+    },
+    /// A UID that the archive's key needs is missing or empty.
+    #[error("{name} {tag} is missing or empty: the object cannot be placed")]
+    MissingUid {
+        /// Keyword of the attribute.
+        name: &'static str,
+        /// Its tag.
+        tag: Tag,
+    },
+    /// Scratch space failed.
+    #[error("scratch space: {0}")]
+    Scratch(#[from] std::io::Error),
+}

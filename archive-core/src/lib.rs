@@ -1,0 +1,18 @@
+//! The domain of Vellum: a content-addressed archive for DICOM instances.
+//!
+//! No HTTP, no DIMSE, no command line here: doors translate, this crate decides. docs/ARCHITECTURE.md has the map.
+
+pub mod caller;
+pub mod catalog;
+pub mod clock;
+pub mod dicom;
+pub mod entropy;
+pub mod identifiers;
+pub mod journal;
+pub mod ledger;
+pub mod pack;
+pub mod phi;
+pub mod query;
+pub mod receipt;
+pub mod rows;
+pub mod store;

@@ -1,0 +1,118 @@
+//! A store in memory, for tests: it keeps nothing when the process ends.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use jiff::Timestamp;
+use parking_lot::Mutex;
+
+use super::{Created, Store, StoreError, StoreKey, StoredObject};
+use crate::identifiers::Sha256Digest;
+
+/// A store in memory.
+#[derive(Debug)]
+pub struct MemoryStore {
+    name: String,
+    objects: Mutex<BTreeMap<StoreKey, Bytes>>,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    #[must_use]
+    pub fn named(name: &str) -> Arc<Self> {
+        Arc::new(Self { name: name.to_owned(), objects: Mutex::default() })
+    }
+
+    /// Puts other bytes in the place of an object, as a damaged disk would. For tests of damage.
+    pub fn damage(&self, key: &StoreKey, bytes: Bytes) {
+        self.objects.lock().insert(key.clone(), bytes);
+    }
+
+    /// Takes an object away, as an accident would. For tests of loss.
+    pub fn lose(&self, key: &StoreKey) {
+        self.objects.lock().remove(key);
+    }
+
+    fn get(&self, key: &StoreKey) -> Result<Bytes, StoreError> {
+        let missing = || StoreError::NotFound { store: self.name.clone(), key: key.clone() };
+        self.objects.lock().get(key).cloned().ok_or_else(missing)
+    }
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    async fn create(&self, key: &StoreKey, bytes: Bytes) -> Result<Created, StoreError> {
+        let mut objects = self.objects.lock();
+        match objects.get(key) {
+            None => {
+                objects.insert(key.clone(), bytes);
+                Ok(Created::New)
+            }
+            Some(there) if *there == bytes => Ok(Created::AlreadyThere),
+            Some(_) => Err(StoreError::Conflict { store: self.name.clone(), key: key.clone() }),
+        }
+    }
+
+    async fn create_from_file(
+        &self,
+        key: &StoreKey,
+        file: &Path,
+        _size: u64,
+        _sha256: Sha256Digest,
+    ) -> Result<Created, StoreError> {
+        let bytes = std::fs::read(file).map_err(|source| StoreError::Scratch { key: key.clone(), source })?;
+        self.create(key, bytes.into()).await
+    }
+
+    async fn read(&self, key: &StoreKey) -> Result<Bytes, StoreError> {
+        self.get(key)
+    }
+
+    async fn read_range(&self, key: &StoreKey, range: Range<u64>) -> Result<Bytes, StoreError> {
+        let bytes = self.get(key)?;
+        let start = usize::try_from(range.start).unwrap_or(usize::MAX);
+        let end = usize::try_from(range.end).unwrap_or(usize::MAX);
+        if start > end || end > bytes.len() {
+            return Err(StoreError::Unavailable {
+                store: self.name.clone(),
+                doing: "reading a range of",
+                key: key.clone(),
+                source: format!("bytes {start} to {end} of {}", bytes.len()).into(),
+            });
+        }
+        Ok(bytes.slice(start..end))
+    }
+
+    async fn size(&self, key: &StoreKey) -> Result<Option<u64>, StoreError> {
+        Ok(self.objects.lock().get(key).map(|bytes| bytes.len() as u64))
+    }
+
+    async fn list(
+        &self,
+        folder: &StoreKey,
+        after: Option<&StoreKey>,
+        limit: usize,
+    ) -> Result<Vec<StoredObject>, StoreError> {
+        let prefix = format!("{folder}/");
+        let objects = self.objects.lock();
+        let found = objects
+            .iter()
+            .filter(|(key, _)| key.as_str().starts_with(&prefix) && after.is_none_or(|after| *key > after))
+            .take(limit)
+            .map(|(key, bytes)| StoredObject {
+                key: key.clone(),
+                size: bytes.len() as u64,
+                modified: Timestamp::UNIX_EPOCH,
+            })
+            .collect();
+        Ok(found)
+    }
+}

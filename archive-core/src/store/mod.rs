@@ -1,0 +1,151 @@
+//! Stores: where packs, ledger segments and documents lie.
+//!
+//! A store is a local folder or an S3-compatible bucket; each is complete in itself. Nothing in a store is ever
+//! overwritten: objects are created once, under a name that no other content gets (promise I4), and deleted only by
+//! the gate (promise I5).
+
+mod key;
+mod memory;
+
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use jiff::Timestamp;
+
+pub use key::{StoreKey, StoreKeyError};
+pub use memory::MemoryStore;
+
+use crate::identifiers::Sha256Digest;
+
+/// A store that several parts share.
+pub type SharedStore = Arc<dyn Store>;
+
+/// How a create-only write ended well.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Created {
+    /// The object did not exist and does now.
+    New,
+    /// The very same bytes were there already (an earlier attempt of ours whose answer was lost).
+    AlreadyThere,
+}
+
+/// An object as a listing shows it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StoredObject {
+    /// Its name.
+    pub key: StoreKey,
+    /// Its size in bytes.
+    pub size: u64,
+    /// When the store says it was last written.
+    pub modified: Timestamp,
+}
+
+/// What can go wrong with a store.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// There is no such object. Never said of a store that cannot be reached or whose identity is not known.
+    #[error("store {store}: there is no object {key}")]
+    NotFound {
+        /// The store's name.
+        store: String,
+        /// The object.
+        key: StoreKey,
+    },
+    /// A create-only write found other bytes under that name.
+    #[error("store {store}: {key} exists already with other bytes; it was left as it is")]
+    Conflict {
+        /// The store's name.
+        store: String,
+        /// The object.
+        key: StoreKey,
+    },
+    /// The store cannot be reached, is full, or refused; trying again later may help.
+    #[error("store {store}: {doing} {key} failed: {source}; it is tried again while the store is away")]
+    Unavailable {
+        /// The store's name.
+        store: String,
+        /// What was being done.
+        doing: &'static str,
+        /// The object.
+        key: StoreKey,
+        /// What the store or the operating system said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The store is not what the configuration and the ledger say it is; nothing may be written to it.
+    #[error("store {store}: {found}; {advice}")]
+    Identity {
+        /// The store's name.
+        store: String,
+        /// What was found.
+        found: String,
+        /// What to do.
+        advice: String,
+    },
+    /// A local scratch file could not be read or written.
+    #[error("scratch file for {key}: {source}")]
+    Scratch {
+        /// The object it was for.
+        key: StoreKey,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+}
+
+/// One store. Implementations settle ambiguous outcomes themselves ("exists already", time-outs): they read back what
+/// lies there and compare, so that an answer is an answer.
+#[async_trait]
+pub trait Store: Send + Sync + std::fmt::Debug {
+    /// The name the configuration gives it.
+    fn name(&self) -> &str;
+
+    /// Creates an object that must not exist yet, durably: when this returns, it survives a power cut.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when other bytes lie there, [`StoreError::Unavailable`] when the outcome is unknown or bad.
+    async fn create(&self, key: &StoreKey, bytes: Bytes) -> Result<Created, StoreError>;
+
+    /// As [`Store::create`], streaming a local file of known size and digest; memory stays bounded.
+    ///
+    /// # Errors
+    /// As [`Store::create`]; [`StoreError::Scratch`] when the file cannot be read.
+    async fn create_from_file(
+        &self,
+        key: &StoreKey,
+        file: &Path,
+        size: u64,
+        sha256: Sha256Digest,
+    ) -> Result<Created, StoreError>;
+
+    /// Reads a whole object that is known to be small.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], [`StoreError::Unavailable`].
+    async fn read(&self, key: &StoreKey) -> Result<Bytes, StoreError>;
+
+    /// Reads a range of bytes; a range that ends past the object is an error.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], [`StoreError::Unavailable`].
+    async fn read_range(&self, key: &StoreKey, range: Range<u64>) -> Result<Bytes, StoreError>;
+
+    /// The size of an object, or `None` where there is none.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    async fn size(&self, key: &StoreKey) -> Result<Option<u64>, StoreError>;
+
+    /// All objects whose names begin with a folder (`ledger/000001`), in the order of their names. `after` leaves out
+    /// names up to and including that one; at most `limit` objects are returned.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    async fn list(
+        &self,
+        folder: &StoreKey,
+        after: Option<&StoreKey>,
+        limit: usize,
+    ) -> Result<Vec<StoredObject>, StoreError>;
+}

@@ -1,0 +1,1 @@
+//! Jobs of the archive: what goes on by itself, slowly, resumably, and leaves a ledger entry.
