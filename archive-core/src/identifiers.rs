@@ -25,6 +25,12 @@ pub enum IdentifierError {
     /// An AE title is empty, over 16 characters, or holds a backslash or a control character (PS3.5 §6.2, VR AE).
     #[error("an AE title has 1 to 16 characters, no backslash and no control character")]
     AeTitle,
+    /// A random id is not 32 lower-case hexadecimal digits.
+    #[error("an id is written as 32 lower-case hexadecimal digits, found {length} characters")]
+    RandomId {
+        /// How many characters there were.
+        length: usize,
+    },
     /// A receipt number is not `<epoch>:<number>`.
     #[error("a receipt number is written as <epoch>:<number>")]
     ReceiptNumber,
@@ -203,6 +209,67 @@ digest_type!(
 digest_type!(
     /// SHA-256 over anything else: a file, a ledger segment, a part of a pack.
     Sha256Digest
+);
+
+macro_rules! random_id_type {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            /// Reads 32 lower-case hexadecimal digits, as [`crate::entropy::Entropy::nonce`] draws them.
+            ///
+            /// # Errors
+            /// [`IdentifierError::RandomId`] for anything else.
+            pub fn parse(text: &str) -> Result<Self, IdentifierError> {
+                let good = text.len() == 32 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+                if good { Ok(Self(text.to_owned())) } else { Err(IdentifierError::RandomId { length: text.len() }) }
+            }
+
+            /// The 32 digits.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = IdentifierError;
+            fn try_from(text: String) -> Result<Self, Self::Error> {
+                Self::parse(&text)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> Self {
+                id.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!(stringify!($name), "({})"), self.0)
+            }
+        }
+    };
+}
+
+random_id_type!(
+    /// An archive, drawn once when it is created; every store of it and every ledger segment bears it.
+    ArchiveId
+);
+random_id_type!(
+    /// A store, drawn once when it joins an archive (its `archive.json`); the ledger names stores by it, so that a
+    /// store may be renamed in the configuration.
+    StoreId
 );
 
 /// The first 128 bits of a BLAKE3 digest: what a unit of a pack is checked against before its bytes are served.
