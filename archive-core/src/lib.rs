@@ -2,17 +2,20 @@
 //!
 //! No HTTP, no DIMSE, no command line here: doors translate, this crate decides. docs/ARCHITECTURE.md has the map.
 
+pub mod archive;
 pub mod caller;
 pub mod catalog;
 pub mod clock;
 pub mod dicom;
 pub mod entropy;
 pub mod identifiers;
+pub mod instance;
 pub mod journal;
 pub mod ledger;
 pub mod pack;
 pub mod phi;
 pub mod query;
+pub mod reading;
 pub mod receipt;
 pub mod rows;
 pub mod store;

@@ -34,10 +34,27 @@ pub struct Table<R> {
     marker: PhantomData<R>,
 }
 
+/// Bytes gathered before they are written to scratch.
+const PENDING_BYTES_MAX: usize = 64 * 1024;
+
 #[derive(Debug)]
 struct Spill {
-    file: io::BufWriter<File>,
+    file: File,
     rows: u64,
+    written: u64,
+    pending: Vec<u8>,
+}
+
+impl Spill {
+    fn read_at(&self, bytes: &mut [u8], at: u64) -> io::Result<()> {
+        let on_disk = usize::try_from(self.written.saturating_sub(at)).unwrap_or(usize::MAX).min(bytes.len());
+        let (head, tail) = bytes.split_at_mut(on_disk);
+        self.file.read_exact_at(head, at)?;
+        let start = usize::try_from(at.saturating_sub(self.written)).unwrap_or(usize::MAX);
+        let from = self.pending.get(start..).and_then(|pending| pending.get(..tail.len()));
+        tail.copy_from_slice(from.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
 }
 
 impl<R: FixedRow> Table<R> {
@@ -82,13 +99,18 @@ impl<R: FixedRow> Table<R> {
         }
         if self.spill.is_none() {
             let folder = self.spill_folder.as_deref().unwrap_or_else(|| Path::new("."));
-            self.spill = Some(Spill { file: io::BufWriter::new(unnamed_file(folder)?), rows: 0 });
+            self.spill = Some(Spill { file: unnamed_file(folder)?, rows: 0, written: 0, pending: Vec::new() });
         }
         if let Some(spill) = &mut self.spill {
-            let mut bytes = vec![0_u8; R::WIDTH];
-            row.encode(&mut bytes);
-            spill.file.write_all(&bytes)?;
+            let start = spill.pending.len();
+            spill.pending.resize(start + R::WIDTH, 0);
+            row.encode(spill.pending.get_mut(start..).unwrap_or_default());
             spill.rows += 1;
+            if spill.pending.len() >= PENDING_BYTES_MAX {
+                spill.file.write_all(&spill.pending)?;
+                spill.written += spill.pending.len() as u64;
+                spill.pending.clear();
+            }
         }
         Ok(())
     }
@@ -97,19 +119,18 @@ impl<R: FixedRow> Table<R> {
     ///
     /// # Errors
     /// When the scratch file cannot be read.
-    pub fn get(&mut self, index: u64) -> io::Result<Option<R>> {
+    pub fn get(&self, index: u64) -> io::Result<Option<R>> {
         let in_memory = self.memory.len() as u64;
         if index < in_memory {
             return Ok(usize::try_from(index).ok().and_then(|index| self.memory.get(index).copied()));
         }
-        let Some(spill) = &mut self.spill else { return Ok(None) };
+        let Some(spill) = &self.spill else { return Ok(None) };
         let row = index - in_memory;
         if row >= spill.rows {
             return Ok(None);
         }
-        spill.file.flush()?;
         let mut bytes = vec![0_u8; R::WIDTH];
-        spill.file.get_ref().read_exact_at(&mut bytes, row * R::WIDTH as u64)?;
+        spill.read_at(&mut bytes, row * R::WIDTH as u64)?;
         Ok(Some(R::decode(&bytes)))
     }
 
@@ -117,19 +138,18 @@ impl<R: FixedRow> Table<R> {
     ///
     /// # Errors
     /// What `visit` says, or a scratch file that cannot be read.
-    pub fn for_each<E: From<io::Error>>(&mut self, mut visit: impl FnMut(R) -> Result<(), E>) -> Result<(), E> {
+    pub fn for_each<E: From<io::Error>>(&self, mut visit: impl FnMut(R) -> Result<(), E>) -> Result<(), E> {
         for &row in &self.memory {
             visit(row)?;
         }
-        let Some(spill) = &mut self.spill else { return Ok(()) };
-        spill.file.flush()?;
+        let Some(spill) = &self.spill else { return Ok(()) };
         let mut block = vec![0_u8; R::WIDTH * 1024];
         let mut read = 0;
         while read < spill.rows {
             let count = (spill.rows - read).min(1024);
             let length = usize::try_from(count).unwrap_or(1024) * R::WIDTH;
             let bytes = block.get_mut(..length).unwrap_or_default();
-            spill.file.get_ref().read_exact_at(bytes, read * R::WIDTH as u64)?;
+            spill.read_at(bytes, read * R::WIDTH as u64)?;
             for row in bytes.chunks_exact(R::WIDTH) {
                 visit(R::decode(row))?;
             }
@@ -142,7 +162,7 @@ impl<R: FixedRow> Table<R> {
     ///
     /// # Errors
     /// When the scratch file cannot be read.
-    pub fn to_vec(&mut self) -> io::Result<Vec<R>> {
+    pub fn to_vec(&self) -> io::Result<Vec<R>> {
         let mut rows = Vec::new();
         self.for_each(|row| {
             rows.push(row);

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use dicom_core::Tag;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 /// Attributes of one instance, of a series, of a study or of a patient: tag to DICOM JSON element
@@ -66,6 +67,34 @@ impl Attributes {
             .filter_map(|(key, element)| Some((parse_tag_key(key)?, element.clone())))
             .collect();
         Self { elements }
+    }
+}
+
+impl Serialize for Attributes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.elements.iter().map(|(tag, element)| (tag_key(*tag), element)))
+    }
+}
+
+impl<'de> Deserialize<'de> for Attributes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Self::from_json(&Value::deserialize(deserializer)?))
+    }
+}
+
+/// A tag that may be absent, in its DICOM JSON form.
+pub(crate) mod optional_tag {
+    use super::{Deserialize, Deserializer, Serializer, Tag, parse_tag_key, tag_key};
+
+    pub(crate) fn serialize<S: Serializer>(tag: &Option<Tag>, serializer: S) -> Result<S::Ok, S::Error> {
+        match tag {
+            Some(tag) => serializer.serialize_some(&tag_key(*tag)),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Tag>, D::Error> {
+        Ok(Option::<String>::deserialize(deserializer)?.and_then(|key| parse_tag_key(&key)))
     }
 }
 

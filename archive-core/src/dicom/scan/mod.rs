@@ -4,9 +4,11 @@
 //! and cuts the bytes into units. It accepts what it can delimit and notes what is odd; it refuses what is not DICOM,
 //! is truncated, is past a limit, or lacks a UID that its key needs, with tag and byte offset.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 use dicom_core::Tag;
+use serde::{Deserialize, Serialize};
 
 use super::attributes::Attributes;
 use super::cut::CutList;
@@ -74,7 +76,7 @@ pub struct ScanOptions {
 }
 
 /// The UIDs that place an instance.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct InstanceKeys {
     /// Its study; for objects without a patient the pseudo study of their class.
     pub study: StudyUid,
@@ -87,11 +89,12 @@ pub struct InstanceKeys {
 }
 
 /// Something odd that was kept.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct ScanWarning {
     /// A short stable word, written to packs: `no-preamble`, `odd-length`, …
-    pub code: &'static str,
-    /// Where, if one element is meant.
+    pub code: Cow<'static, str>,
+    /// Where, if one element is meant: the tag as in DICOM JSON (`7FE00010`).
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "super::attributes::optional_tag")]
     pub tag: Option<Tag>,
     /// Byte offset from the first byte of the input.
     pub offset: u64,
@@ -175,3 +178,10 @@ pub enum ScanError {
     #[error("scratch space: {0}")]
     Scratch(#[from] std::io::Error),
 }
+
+/// Stands in the header's DICOM JSON where the absolute URL of the instance goes; 22 characters, in no other place of
+/// a header: a text value that holds it is written with its first character as `@`.
+/// A bulk value's `BulkDataURI` is `<token>/bulkdata/<VR>-<offset>-<length>`, offset and length in bytes of the content;
+/// in a deflated data set `<token>/bulkdata/<VR>-i<offset>-<length>`, counted in inflated space; for encapsulated Pixel
+/// Data `<token>/bulkdata/frames`.
+pub const BULK_URL_TOKEN: &str = "@vellum-instance-url@!";
