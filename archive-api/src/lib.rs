@@ -1,1 +1,3 @@
-//! The doors of Vellum: protocol in, protocol out, no decisions of their own.
+//! The doors of Vellum: DICOMweb, DIMSE and the command line. They translate; the archive decides.
+
+pub mod config;
