@@ -5,6 +5,7 @@
 pub mod attributes;
 pub mod charset;
 pub mod cut;
+pub mod media_directory;
 pub mod prefix;
 pub mod scan;
 pub mod sop_classes;

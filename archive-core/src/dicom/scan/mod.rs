@@ -3,6 +3,33 @@
 //! It delimits every element, takes the attributes that queries need, writes the header as DICOM JSON where asked,
 //! and cuts the bytes into units. It accepts what it can delimit and notes what is odd; it refuses what is not DICOM,
 //! is truncated, is past a limit, or lacks a UID that its key needs, with tag and byte offset.
+//!
+//! Bytes come by [`Scanner::push`], split in any way: `prefix_reader` takes what comes before the data set, `inflate`
+//! undoes its compression, `tokenizer` delimits, `facts` reads, `pixels` finds frames, `cutter` makes units.
+
+mod cutter;
+mod element;
+mod facts;
+mod guess;
+mod image;
+mod index;
+pub mod index_attributes;
+mod inflate;
+mod json;
+mod json_values;
+mod keys;
+mod offset_table;
+mod order;
+mod pixels;
+mod prefix_reader;
+mod scanner;
+mod stack;
+mod tokenizer;
+mod vr;
+pub mod warnings;
+
+#[cfg(test)]
+mod tests;
 
 use std::borrow::Cow;
 use std::path::PathBuf;
@@ -14,6 +41,8 @@ use super::attributes::Attributes;
 use super::cut::CutList;
 use crate::identifiers::{ContentId, SeriesUid, SopClassUid, SopUid, StudyUid, TransferSyntaxUid};
 use crate::receipt::FileDigest;
+
+pub use scanner::{Scanner, scan_reader};
 
 /// Counts the versions of the scanner: an index line says which one wrote it.
 pub const SCANNER_REVISION: u32 = 1;
@@ -91,7 +120,7 @@ pub struct InstanceKeys {
 /// Something odd that was kept.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct ScanWarning {
-    /// A short stable word, written to packs: `no-preamble`, `odd-length`, …
+    /// A short stable word, written to packs: one of [`warnings`].
     pub code: Cow<'static, str>,
     /// Where, if one element is meant: the tag as in DICOM JSON (`7FE00010`).
     #[serde(default, skip_serializing_if = "Option::is_none", with = "super::attributes::optional_tag")]
@@ -117,7 +146,8 @@ pub struct Scan {
     pub keys: InstanceKeys,
     /// What queries need.
     pub attributes: Attributes,
-    /// The header as DICOM JSON (one object, UTF-8, no line feed); `None` when not asked for or past its limit.
+    /// The header as DICOM JSON (one object, UTF-8, no line feed); `None` when not asked for or past its limit. Sequences
+    /// nest as deep as [`ScanLimits::depth`], three levels of JSON each: more than `serde_json` reads by default (128).
     pub header_json: Option<Vec<u8>>,
     /// How the content is divided.
     pub cut: CutList,
@@ -174,14 +204,21 @@ pub enum ScanError {
         /// Its tag.
         tag: Tag,
     },
+    /// A file of DICOM that is no instance.
+    #[error("not an instance: {what}")]
+    NotAnInstance {
+        /// What it is, and what to do.
+        what: &'static str,
+    },
     /// Scratch space failed.
     #[error("scratch space: {0}")]
     Scratch(#[from] std::io::Error),
 }
 
 /// Stands in the header's DICOM JSON where the absolute URL of the instance goes; 22 characters, in no other place of
-/// a header: a text value that holds it is written with its first character as `@`.
+/// a header: a text value that holds it is written with its first character as `\u0040`.
 /// A bulk value's `BulkDataURI` is `<token>/bulkdata/<VR>-<offset>-<length>`, offset and length in bytes of the content;
 /// in a deflated data set `<token>/bulkdata/<VR>-i<offset>-<length>`, counted in inflated space; for encapsulated Pixel
-/// Data `<token>/bulkdata/frames`.
+/// Data of the data set itself `<token>/bulkdata/frames`. Other encapsulated values (icons) are referred to with their items
+/// and their delimiter. The VR tells the width of words, which are in the byte order of the transfer syntax.
 pub const BULK_URL_TOKEN: &str = "@vellum-instance-url@!";

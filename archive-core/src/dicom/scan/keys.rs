@@ -1,0 +1,106 @@
+//! The UIDs that place an instance, taken from the data set itself, never from its meta group or its surroundings.
+
+use dicom_core::Tag;
+use dicom_dictionary_std::tags;
+use uuid::Uuid;
+
+use super::warnings::{self, Warnings};
+use super::{InstanceKeys, ScanError};
+use crate::dicom::sop_classes;
+use crate::identifiers::{SeriesUid, SopClassUid, SopUid, StudyUid};
+
+/// A UID that is part of a key may be malformed, but not longer than this (bytes); PS3.5 §9.1 allows 64.
+pub(super) const KEY_UID_BYTES_MAX: u64 = 1024;
+
+/// Media Storage Directory Storage: a DICOMDIR (PS3.10 §8).
+pub(super) const DIRECTORY_CLASS: &str = "1.2.840.10008.1.3.10";
+
+/// The UIDs as they were found.
+#[derive(Debug, Default)]
+pub(super) struct KeyValues {
+    sop_class: Option<SopClassUid>,
+    sop: Option<SopUid>,
+    study: Option<StudyUid>,
+    series: Option<SeriesUid>,
+}
+
+/// What the meta group says of the same.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(super) struct MediaStorage {
+    /// Media Storage SOP Class UID (0002,0002).
+    pub sop_class: Option<SopClassUid>,
+    /// Media Storage SOP Instance UID (0002,0003).
+    pub sop: Option<SopUid>,
+}
+
+impl KeyValues {
+    /// Whether this attribute of the data set is part of its key.
+    pub(super) const fn wants(tag: Tag) -> bool {
+        matches!(
+            tag,
+            tags::SOP_CLASS_UID | tags::SOP_INSTANCE_UID | tags::STUDY_INSTANCE_UID | tags::SERIES_INSTANCE_UID
+        )
+    }
+
+    /// Takes the value of such an attribute; one without a value counts as missing.
+    pub(super) fn note(&mut self, tag: Tag, value: &[u8]) {
+        match tag {
+            tags::SOP_CLASS_UID => self.sop_class = SopClassUid::from_bytes(value).ok(),
+            tags::SOP_INSTANCE_UID => self.sop = SopUid::from_bytes(value).ok(),
+            tags::STUDY_INSTANCE_UID => self.study = StudyUid::from_bytes(value).ok(),
+            tags::SERIES_INSTANCE_UID => self.series = SeriesUid::from_bytes(value).ok(),
+            _ => {}
+        }
+    }
+
+    /// Where the instance belongs.
+    pub(super) fn resolve(self, media: &MediaStorage, warnings: &mut Warnings) -> Result<InstanceKeys, ScanError> {
+        let sop_class =
+            self.sop_class.ok_or(ScanError::MissingUid { name: "SOPClassUID", tag: tags::SOP_CLASS_UID })?;
+        if sop_class.as_str() == DIRECTORY_CLASS {
+            return Err(not_an_instance());
+        }
+        let sop = self.sop.ok_or(ScanError::MissingUid { name: "SOPInstanceUID", tag: tags::SOP_INSTANCE_UID })?;
+        if media.sop_class.as_ref().is_some_and(|class| *class != sop_class) {
+            warnings.note_prefix(warnings::META_SOP_CLASS_DIFFERS, tags::MEDIA_STORAGE_SOP_CLASS_UID, 0);
+        }
+        if media.sop.as_ref().is_some_and(|uid| *uid != sop) {
+            warnings.note_prefix(warnings::META_SOP_UID_DIFFERS, tags::MEDIA_STORAGE_SOP_INSTANCE_UID, 0);
+        }
+        if !sop_classes::is_storage(&sop_class) {
+            warnings.note(warnings::UNKNOWN_SOP_CLASS, tags::SOP_CLASS_UID, 0);
+        }
+        if sop_classes::is_non_patient(&sop_class) {
+            let (study, series) = (pseudo_study(&sop_class)?, pseudo_series(&sop_class)?);
+            return Ok(InstanceKeys { study, series, sop_class, sop });
+        }
+        let missing = |name, tag| ScanError::MissingUid { name, tag };
+        let study = self.study.ok_or(missing("StudyInstanceUID", tags::STUDY_INSTANCE_UID))?;
+        let series = self.series.ok_or(missing("SeriesInstanceUID", tags::SERIES_INSTANCE_UID))?;
+        Ok(InstanceKeys { study, series, sop_class, sop })
+    }
+}
+
+/// The refusal of a DICOMDIR.
+pub(super) const fn not_an_instance() -> ScanError {
+    ScanError::NotAnInstance { what: "a DICOMDIR is the directory of a medium; send the files that it names" }
+}
+
+/// The pseudo study of a class without patients: `2.25.` and the decimal form of the UUID of version 5 in the namespace of
+/// OIDs whose name is the class UID. A Study Instance UID in such an object places nothing (PS3.4 GG.3).
+fn pseudo_study(class: &SopClassUid) -> Result<StudyUid, ScanError> {
+    let uid = uuid_uid(class.as_str());
+    StudyUid::parse(&uid).map_err(|_| ScanError::MissingUid { name: "StudyInstanceUID", tag: tags::STUDY_INSTANCE_UID })
+}
+
+/// The pseudo series of a class without patients: as its study, the name being the class UID and `.series`.
+fn pseudo_series(class: &SopClassUid) -> Result<SeriesUid, ScanError> {
+    let uid = uuid_uid(&format!("{}.series", class.as_str()));
+    SeriesUid::parse(&uid)
+        .map_err(|_| ScanError::MissingUid { name: "SeriesInstanceUID", tag: tags::SERIES_INSTANCE_UID })
+}
+
+/// A UID made of a name (PS3.5 §B.2).
+fn uuid_uid(name: &str) -> String {
+    format!("2.25.{}", Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()).as_u128())
+}
