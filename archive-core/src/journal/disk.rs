@@ -1,0 +1,81 @@
+//! What the journal asks of a disk: the one place where its writes, syncs and deletions happen.
+//!
+//! Behind a trait, so that tests can fail the n-th call and can forget, as a power cut does, what was not synced.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+use std::sync::Arc;
+
+/// A disk that several parts share.
+pub(super) type SharedDisk = Arc<dyn Disk>;
+
+/// Everything that changes files of the journal. Each call does one thing and reports what the system said.
+pub(super) trait Disk: Send + Sync + std::fmt::Debug {
+    /// A new file; an error if the name is taken.
+    fn create(&self, path: &Path) -> io::Result<File>;
+    /// Reserves room, so that a full disk shows when a segment is made and not when a receipt is committed. Where
+    /// the file system cannot, nothing happens.
+    fn preallocate(&self, file: &File, length: u64) -> io::Result<()>;
+    /// Writes all bytes there.
+    fn write_at(&self, file: &File, bytes: &[u8], at: u64) -> io::Result<()>;
+    /// Cuts the file.
+    fn truncate(&self, file: &File, length: u64) -> io::Result<()>;
+    /// Data, and what is needed to read it, reach the disk.
+    fn sync(&self, file: &File) -> io::Result<()>;
+    /// The names in a folder reach the disk.
+    fn sync_folder(&self, folder: &Path) -> io::Result<()>;
+    /// Removes a name.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Gives a file another name in the same folder; what had that name is gone.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Bytes that this process may still take on the file system of a folder.
+    fn free_bytes(&self, folder: &Path) -> io::Result<u64>;
+}
+
+/// The operating system's files.
+#[derive(Debug)]
+pub(super) struct RealDisk;
+
+impl Disk for RealDisk {
+    fn create(&self, path: &Path) -> io::Result<File> {
+        File::options().read(true).write(true).create_new(true).open(path)
+    }
+
+    fn preallocate(&self, file: &File, length: u64) -> io::Result<()> {
+        match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), 0, length) {
+            Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => Ok(()),
+            other => Ok(other?),
+        }
+    }
+
+    fn write_at(&self, file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
+        file.write_all_at(bytes, at)
+    }
+
+    fn truncate(&self, file: &File, length: u64) -> io::Result<()> {
+        file.set_len(length)
+    }
+
+    fn sync(&self, file: &File) -> io::Result<()> {
+        file.sync_data()
+    }
+
+    fn sync_folder(&self, folder: &Path) -> io::Result<()> {
+        File::open(folder)?.sync_all()
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        std::fs::remove_file(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        std::fs::rename(from, to)
+    }
+
+    fn free_bytes(&self, folder: &Path) -> io::Result<u64> {
+        let stat = rustix::fs::statvfs(folder)?;
+        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+}
