@@ -1,4 +1,8 @@
-//! What ledger entries say. UIDs, digests, counts and named users; never patient data and no free text.
+//! What ledger entries say: the contract of entry kinds.
+//!
+//! UIDs, digests, counts, words of ours, and the names of users and sources; never patient data and no free text (the
+//! ledger can never be erased). The order of fields here is the order in the stored line, and that line's bytes are a
+//! leaf of the Merkle tree: neither order nor spelling of a released kind ever changes. docs/FORMAT.md, "Ledger".
 
 use std::collections::BTreeMap;
 
@@ -6,67 +10,26 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use super::ranges::{ReceiptRange, ReceiptRanges};
+use super::word::Word;
 use crate::caller::{Door, SourceKey};
-use crate::identifiers::{ArchiveId, PackId, ReceiptNumber, Sha256Digest, StoreId, StudyUid};
+use crate::identifiers::{ArchiveId, PackId, Sha256Digest, SopUid, StoreId, StudyUid};
+use crate::instance::VersionKey;
 use crate::pack::PackRef;
+use crate::store::StoreKey;
 
 /// One entry: its place, its times, what happened.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct Entry {
     /// Dense over the whole ledger, from 0.
     pub n: u64,
-    /// System clock of the writer.
+    /// System clock of the writer, in milliseconds.
     pub time: Timestamp,
-    /// Trusted time: never ahead of what was vouched before plus monotonic time since.
+    /// Trusted time, in milliseconds: never ahead of what was vouched before plus monotonic time since.
     pub vouched: Timestamp,
     /// What happened.
     #[serde(flatten)]
     pub body: EntryBody,
-}
-
-/// Runs of receipt numbers of one epoch, both ends included, ascending and not touching.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub struct ReceiptRanges(pub Vec<ReceiptRange>);
-
-/// First and last receipt number of a run, in one epoch.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct ReceiptRange {
-    /// The epoch that numbered them.
-    pub epoch: u32,
-    /// First number.
-    pub first: u64,
-    /// Last number, included.
-    pub last: u64,
-}
-
-impl ReceiptRanges {
-    /// The ranges that cover exactly these numbers.
-    #[must_use]
-    pub fn covering(numbers: impl IntoIterator<Item = ReceiptNumber>) -> Self {
-        let mut all: Vec<ReceiptNumber> = numbers.into_iter().collect();
-        all.sort_unstable();
-        all.dedup();
-        let mut ranges: Vec<ReceiptRange> = Vec::new();
-        for ReceiptNumber { epoch, number } in all {
-            match ranges.last_mut() {
-                Some(run) if run.epoch == epoch && run.last + 1 == number => run.last = number,
-                _ => ranges.push(ReceiptRange { epoch, first: number, last: number }),
-            }
-        }
-        Self(ranges)
-    }
-
-    /// Whether a number is in one of the ranges.
-    #[must_use]
-    pub fn contains(&self, number: ReceiptNumber) -> bool {
-        self.0.iter().any(|run| run.epoch == number.epoch && (run.first..=run.last).contains(&number.number))
-    }
-
-    /// How many numbers the ranges hold.
-    #[must_use]
-    pub fn count(&self) -> u64 {
-        self.0.iter().map(|run| run.last - run.first + 1).sum()
-    }
 }
 
 /// The highest receipt number of each epoch that the writer had seen: the fold orders by it.
@@ -126,6 +89,26 @@ pub enum Ground {
     Expired,
 }
 
+/// What a case is about, as far as the ledger may say it. Patient facts lie in the document.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct CaseSubject {
+    /// The studies in question.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub studies: Vec<StudyUid>,
+    /// The instance in question.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sop: Option<SopUid>,
+    /// The pack in question.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pack: Option<PackId>,
+    /// The store in question.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<StoreId>,
+    /// SHA-256 of the document that says the rest; it can be deleted, this entry cannot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub document: Option<Sha256Digest>,
+}
+
 /// What happened, by kind. Field order is the order in the stored line. A reader shows a kind that it does not know
 /// raw; a writer refuses a ledger that holds one.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -139,10 +122,10 @@ pub enum EntryBody {
         epoch: u32,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         continues: Option<Continues>,
-        program: String,
+        program: Word,
     },
     /// An epoch ended: nothing may be appended to it any more.
-    EpochClosed { epoch: u32, by: String },
+    EpochClosed { epoch: u32, by: SourceKey },
     /// Segments beyond the named point were abandoned.
     BranchAbandoned { epoch: u32, sequence: u64, sha256: Sha256Digest },
     /// Another store became the ledger's home.
@@ -155,6 +138,7 @@ pub enum EntryBody {
         pack: PackRef,
         receipts: ReceiptRanges,
         versions: u64,
+        #[serde(deserialize_with = "super::ranges::deserialize_by_epoch")]
         after: After,
         stores: Vec<StoreId>,
     },
@@ -164,33 +148,185 @@ pub enum EntryBody {
         pack: PackRef,
         replaces: Vec<PackId>,
         versions: u64,
+        #[serde(deserialize_with = "super::ranges::deserialize_by_epoch")]
+        after: After,
         stores: Vec<StoreId>,
     },
     /// A case was opened; `case` is the digest of its kind and keys.
-    CaseOpened { case: Sha256Digest, about: String, keys: BTreeMap<String, String> },
+    CaseOpened {
+        case: Sha256Digest,
+        about: Word,
+        #[serde(flatten)]
+        subject: CaseSubject,
+    },
     /// A case was closed by a person.
-    CaseClosed { case: Sha256Digest, by: String, outcome: String },
+    CaseClosed { case: Sha256Digest, by: SourceKey, outcome: Word },
     /// A person chose the current version.
-    VersionPromoted { study: StudyUid, sop: crate::identifiers::SopUid, version: crate::instance::VersionKey, by: String, after: After },
+    VersionPromoted {
+        study: StudyUid,
+        sop: SopUid,
+        version: VersionKey,
+        by: SourceKey,
+        #[serde(deserialize_with = "super::ranges::deserialize_by_epoch")]
+        after: After,
+    },
     /// A pack was copied to a store and compared there.
     Copied { pack: PackId, study: StudyUid, store: StoreId },
-    /// Objects of one store are about to be deleted.
-    DeleteIntended { ground: Ground, store: StoreId, objects: Vec<String> },
-    /// Objects of one store are gone.
-    Deleted { ground: Ground, store: StoreId, objects: Vec<String>, intended: u64 },
+    /// Objects of one store, all of one study or of none, are about to be deleted.
+    DeleteIntended {
+        ground: Ground,
+        store: StoreId,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        study: Option<StudyUid>,
+        #[serde(with = "object_names")]
+        objects: Vec<StoreKey>,
+        #[serde(deserialize_with = "super::ranges::deserialize_by_epoch")]
+        after: After,
+    },
+    /// Objects of one store are gone; `intended` is the index of the entry that said so before.
+    Deleted {
+        ground: Ground,
+        store: StoreId,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        study: Option<StudyUid>,
+        #[serde(with = "object_names")]
+        objects: Vec<StoreKey>,
+        intended: u64,
+    },
     /// Bytes that do not have their digest were found.
-    DamageFound { store: StoreId, object: String, part: String },
+    DamageFound {
+        store: StoreId,
+        #[serde(with = "object_name")]
+        object: StoreKey,
+        part: Word,
+    },
     /// The recorded bytes are back.
-    DamageRepaired { store: StoreId, object: String },
+    DamageRepaired {
+        store: StoreId,
+        #[serde(with = "object_name")]
+        object: StoreKey,
+    },
     /// An audit came to its end.
-    AuditFinished { audit: String, objects: u64, bytes: u64, findings: u64 },
-    /// A job changed its state.
-    JobStarted { job: String, id: Sha256Digest },
+    AuditFinished { audit: Word, objects: u64, bytes: u64, findings: u64 },
+    /// A job began.
+    JobStarted { job: Word, id: Sha256Digest },
     /// A job came to its end.
-    JobFinished { job: String, id: Sha256Digest, outcome: String },
+    JobFinished { job: Word, id: Sha256Digest, outcome: Word },
     /// What the configuration says of stores or rules changed.
     ConfigChanged { stores: Vec<StoreEntry>, sha256: Sha256Digest },
-    /// A kind that this program does not know, kept as it is.
-    #[serde(untagged)]
+    /// A kind that this program does not know: its members, `kind` included, as they are. Never written.
+    #[serde(untagged, skip_deserializing)]
     Unknown(BTreeMap<String, Value>),
+}
+
+/// The kinds of format 1 that this program knows.
+pub const KINDS: [&str; 20] = [
+    "archive_created",
+    "epoch_opened",
+    "epoch_closed",
+    "branch_abandoned",
+    "home_changed",
+    "received",
+    "sealed",
+    "merged",
+    "case_opened",
+    "case_closed",
+    "version_promoted",
+    "copied",
+    "delete_intended",
+    "deleted",
+    "damage_found",
+    "damage_repaired",
+    "audit_finished",
+    "job_started",
+    "job_finished",
+    "config_changed",
+];
+
+impl EntryBody {
+    /// The kind as the stored line spells it.
+    #[must_use]
+    pub fn kind(&self) -> &str {
+        match self {
+            Self::ArchiveCreated { .. } => "archive_created",
+            Self::EpochOpened { .. } => "epoch_opened",
+            Self::EpochClosed { .. } => "epoch_closed",
+            Self::BranchAbandoned { .. } => "branch_abandoned",
+            Self::HomeChanged { .. } => "home_changed",
+            Self::Received { .. } => "received",
+            Self::Sealed { .. } => "sealed",
+            Self::Merged { .. } => "merged",
+            Self::CaseOpened { .. } => "case_opened",
+            Self::CaseClosed { .. } => "case_closed",
+            Self::VersionPromoted { .. } => "version_promoted",
+            Self::Copied { .. } => "copied",
+            Self::DeleteIntended { .. } => "delete_intended",
+            Self::Deleted { .. } => "deleted",
+            Self::DamageFound { .. } => "damage_found",
+            Self::DamageRepaired { .. } => "damage_repaired",
+            Self::AuditFinished { .. } => "audit_finished",
+            Self::JobStarted { .. } => "job_started",
+            Self::JobFinished { .. } => "job_finished",
+            Self::ConfigChanged { .. } => "config_changed",
+            Self::Unknown(members) => members.get("kind").and_then(Value::as_str).unwrap_or("unknown"),
+        }
+    }
+
+    /// The studies that the entry names.
+    #[must_use]
+    pub fn studies(&self) -> &[StudyUid] {
+        match self {
+            Self::Received { study, .. } | Self::VersionPromoted { study, .. } | Self::Copied { study, .. } => {
+                std::slice::from_ref(study)
+            }
+            Self::Sealed { pack, .. } | Self::Merged { pack, .. } => std::slice::from_ref(&pack.study),
+            Self::DeleteIntended { study, .. } | Self::Deleted { study, .. } => study.as_slice(),
+            Self::CaseOpened { subject, .. } => &subject.studies,
+            _ => &[],
+        }
+    }
+
+    /// Whether only opening, closing or taking over an epoch writes such an entry.
+    #[must_use]
+    pub fn is_of_an_epoch(&self) -> bool {
+        matches!(
+            self,
+            Self::ArchiveCreated { .. }
+                | Self::EpochOpened { .. }
+                | Self::EpochClosed { .. }
+                | Self::BranchAbandoned { .. }
+                | Self::HomeChanged { .. }
+        )
+    }
+}
+
+/// A store's object, written as its name.
+mod object_name {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use crate::store::StoreKey;
+
+    pub(super) fn serialize<S: Serializer>(key: &StoreKey, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(key.as_str())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<StoreKey, D::Error> {
+        StoreKey::parse(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
+}
+
+/// Objects of a store, written as a list of their names.
+mod object_names {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use crate::store::StoreKey;
+
+    pub(super) fn serialize<S: Serializer>(keys: &[StoreKey], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(keys.iter().map(StoreKey::as_str))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<StoreKey>, D::Error> {
+        let names = Vec::<String>::deserialize(deserializer)?;
+        names.iter().map(|name| StoreKey::parse(name).map_err(serde::de::Error::custom)).collect()
+    }
 }
