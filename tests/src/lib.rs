@@ -1,1 +1,17 @@
-//! What the whole-system tests share.
+//! The kit of the whole-system tests: the real program as a child process, real peers, real files.
+//!
+//! Every server listens on loopback, on a port that the system picks, and is stopped by the handle that started it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::missing_panics_doc,
+    reason = "what tests share may fail as they do"
+)]
+
+pub mod corpus;
+pub mod lossy_proxy;
+pub mod peers;
+pub mod s3_server;
+pub mod scripted_server;
+pub mod vellum;

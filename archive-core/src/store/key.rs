@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-/// The name of an object in a store: segments of `[A-Za-z0-9._~-]`, joined by `/`, at most 512 characters in all.
+/// The name of an object in a store: segments of `[A-Za-z0-9._~-]` that do not begin with a dot, joined by `/`, at most
+/// 512 characters in all. A local store keeps what is no object (its staging area) under names with a dot in front.
 /// Nothing received from outside becomes part of one except through [`crate::identifiers::uid_path_component`].
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct StoreKey(String);
@@ -16,15 +17,22 @@ impl StoreKey {
     /// Reads a name.
     ///
     /// # Errors
-    /// [`StoreKeyError`] for an empty segment, `.`, `..`, another character, or more than 512 characters.
+    /// [`StoreKeyError`] for a segment that is empty or begins with a dot, another character, a segment of more than
+    /// 255 characters (file systems have no longer names), or more than 512 characters in all.
     pub fn parse(text: &str) -> Result<Self, StoreKeyError> {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'~' | b'-');
-        let segment_is_good =
-            |segment: &str| !segment.is_empty() && segment != "." && segment != ".." && segment.bytes().all(allowed);
+        let segment_is_good = |segment: &str| {
+            (1..=255).contains(&segment.len()) && !segment.starts_with('.') && segment.bytes().all(allowed)
+        };
         if text.len() > 512 || !text.split('/').all(segment_is_good) {
             return Err(StoreKeyError(text.chars().take(80).collect()));
         }
         Ok(Self(text.to_owned()))
+    }
+
+    /// The segments, outermost folder first.
+    pub fn segments(&self) -> impl Iterator<Item = &str> {
+        self.0.split('/')
     }
 
     /// The name.
@@ -46,7 +54,8 @@ mod tests {
 
     #[test]
     fn a_name_never_climbs_out_of_its_store() {
-        for bad in ["", "/", "a//b", "/a", "a/", "..", "a/../b", "./a", "a\\b", "a b", "ä", "a\0"] {
+        for bad in ["", "/", "a//b", "/a", "a/", "..", "a/../b", "./a", ".stage/a", "a/.b", "a\\b", "a b", "ä", "a\0"]
+        {
             assert!(StoreKey::parse(bad).is_err(), "{bad:?}");
         }
         assert_eq!(StoreKey::parse("studies/ab/1.2.3/ff.zip").unwrap().as_str(), "studies/ab/1.2.3/ff.zip");

@@ -10,7 +10,10 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use parking_lot::Mutex;
 
-use super::{Created, Store, StoreError, StoreKey, StoredObject};
+use super::gate::{DeleteOutcome, DeletingStore, Permit};
+use super::{
+    ConditionalStore, Created, ProbeKey, READ_WHOLE_BYTES_MAX, Store, StoreAdmin, StoreError, StoreKey, StoredObject,
+};
 use crate::identifiers::Sha256Digest;
 
 /// A store in memory.
@@ -65,15 +68,23 @@ impl Store for MemoryStore {
         &self,
         key: &StoreKey,
         file: &Path,
-        _size: u64,
-        _sha256: Sha256Digest,
+        size: u64,
+        sha256: Sha256Digest,
     ) -> Result<Created, StoreError> {
-        let bytes = std::fs::read(file).map_err(|source| StoreError::Scratch { key: key.clone(), source })?;
+        let scratch = |source| StoreError::Scratch { key: key.clone(), source };
+        let bytes = std::fs::read(file).map_err(scratch)?;
+        if bytes.len() as u64 != size || Sha256Digest::of(&bytes) != sha256 {
+            return Err(scratch(super::local::not_as_announced()));
+        }
         self.create(key, bytes.into()).await
     }
 
     async fn read(&self, key: &StoreKey) -> Result<Bytes, StoreError> {
-        self.get(key)
+        let bytes = self.get(key)?;
+        if bytes.len() as u64 > READ_WHOLE_BYTES_MAX {
+            return Err(StoreError::too_large(&self.name, key, bytes.len() as u64));
+        }
+        Ok(bytes)
     }
 
     async fn read_range(&self, key: &StoreKey, range: Range<u64>) -> Result<Bytes, StoreError> {
@@ -81,12 +92,7 @@ impl Store for MemoryStore {
         let start = usize::try_from(range.start).unwrap_or(usize::MAX);
         let end = usize::try_from(range.end).unwrap_or(usize::MAX);
         if start > end || end > bytes.len() {
-            return Err(StoreError::Unavailable {
-                store: self.name.clone(),
-                doing: "reading a range of",
-                key: key.clone(),
-                source: format!("bytes {start} to {end} of {}", bytes.len()).into(),
-            });
+            return Err(StoreError::past_the_end(&self.name, key, &range, bytes.len() as u64));
         }
         Ok(bytes.slice(start..end))
     }
@@ -114,5 +120,48 @@ impl Store for MemoryStore {
             })
             .collect();
         Ok(found)
+    }
+}
+
+#[async_trait]
+impl ConditionalStore for MemoryStore {
+    async fn put_if_absent(&self, key: &ProbeKey, bytes: Bytes) -> Result<bool, StoreError> {
+        let mut objects = self.objects.lock();
+        if objects.contains_key(key.key()) {
+            return Ok(false);
+        }
+        objects.insert(key.key().clone(), bytes);
+        Ok(true)
+    }
+
+    async fn remove_probe(&self, key: &ProbeKey) -> Result<(), StoreError> {
+        self.objects.lock().remove(key.key());
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl DeletingStore for MemoryStore {
+    async fn delete(&self, permit: Permit) -> DeleteOutcome {
+        match permit.spend(&self.name) {
+            Err(error) => DeleteOutcome::NotPermitted(error),
+            Ok(key) if self.objects.lock().remove(&key).is_some() => DeleteOutcome::Gone,
+            Ok(_) => DeleteOutcome::WasAbsent,
+        }
+    }
+}
+
+#[async_trait]
+impl StoreAdmin for MemoryStore {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{LedgerFitness, contract};
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_store_in_memory_keeps_the_contract() {
+        let scratch = tempfile::TempDir::new().unwrap();
+        contract::holds(MemoryStore::named("memory"), scratch.path(), LedgerFitness::Good).await;
     }
 }

@@ -4,8 +4,18 @@
 //! overwritten: objects are created once, under a name that no other content gets (promise I4), and deleted only by
 //! the gate (promise I5).
 
+mod admin;
+#[cfg(any(test, feature = "test-support"))]
+pub mod contract;
+pub mod gate;
+mod identity;
 mod key;
+mod local;
 mod memory;
+mod probe;
+mod registry;
+mod s3;
+mod verify;
 
 use std::ops::Range;
 use std::path::Path;
@@ -15,13 +25,25 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
 
+pub use admin::{AdminError, StaleUpload, StoreAdmin, Versioning};
+pub use identity::{
+    ARCHIVE_FILE, EXTRACT_FILE, README_FILE, STORE_FORMAT, StoreIdentity, check_identity, initialise, read_identity,
+};
 pub use key::{StoreKey, StoreKeyError};
+pub use local::LocalStore;
 pub use memory::MemoryStore;
+pub use probe::{ConditionalStore, LedgerFitness, ProbeKey, probe};
+pub use registry::{Member, StoreSet, StoreSetError};
+pub use s3::{S3Credentials, S3Options, S3Store};
+pub use verify::verify_object;
 
 use crate::identifiers::Sha256Digest;
 
 /// A store that several parts share.
 pub type SharedStore = Arc<dyn Store>;
+
+/// The largest object that [`Store::read`] reads whole; what may be larger is read by ranges.
+pub const READ_WHOLE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
 /// How a create-only write ended well.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -74,6 +96,18 @@ pub enum StoreError {
         /// What the store or the operating system said.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// An object does not have the bytes that it was written with.
+    #[error(
+        "store {store}: {key} is damaged: {found}; it is not served from there, another copy serves and repairs it"
+    )]
+    Damaged {
+        /// The store's name.
+        store: String,
+        /// The object.
+        key: StoreKey,
+        /// In what it differs.
+        found: String,
+    },
     /// The store is not what the configuration and the ledger say it is; nothing may be written to it.
     #[error("store {store}: {found}; {advice}")]
     Identity {
@@ -104,7 +138,8 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// Creates an object that must not exist yet, durably: when this returns, it survives a power cut.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] when other bytes lie there, [`StoreError::Unavailable`] when the outcome is unknown or bad.
+    /// [`StoreError::Conflict`] when other bytes lie there, [`StoreError::Unavailable`] when the outcome is unknown or
+    /// bad.
     async fn create(&self, key: &StoreKey, bytes: Bytes) -> Result<Created, StoreError>;
 
     /// As [`Store::create`], streaming a local file of known size and digest; memory stays bounded.
@@ -148,4 +183,28 @@ pub trait Store: Send + Sync + std::fmt::Debug {
         after: Option<&StoreKey>,
         limit: usize,
     ) -> Result<Vec<StoredObject>, StoreError>;
+}
+
+impl StoreError {
+    /// [`StoreError::Unavailable`] with what the store or the operating system said.
+    pub(crate) fn unavailable(
+        store: &str,
+        doing: &'static str,
+        key: &StoreKey,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self::Unavailable { store: store.to_owned(), doing, key: key.clone(), source: source.into() }
+    }
+
+    /// The error of a range that ends past its object.
+    pub(crate) fn past_the_end(store: &str, key: &StoreKey, range: &Range<u64>, size: u64) -> Self {
+        let found = format!("bytes {} to {} were asked for, it has {size}", range.start, range.end);
+        Self::unavailable(store, "reading a range of", key, found)
+    }
+
+    /// The error of an object too large to be read whole.
+    pub(crate) fn too_large(store: &str, key: &StoreKey, size: u64) -> Self {
+        let found = format!("it has {size} bytes, at most {READ_WHOLE_BYTES_MAX} are read at once");
+        Self::unavailable(store, "reading", key, found)
+    }
 }

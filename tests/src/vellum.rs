@@ -1,0 +1,269 @@
+//! The program under test.
+
+use std::ffi::OsStr;
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::time::Duration;
+
+use serde_json::Value;
+
+/// How long a start may take before a test gives up; machines under load are slow, nothing is measured by it.
+const START_PATIENCE: Duration = Duration::from_secs(120);
+
+/// The program that cargo built beside this test.
+///
+/// # Panics
+/// When it is not there.
+#[must_use]
+pub fn program() -> PathBuf {
+    if let Some(path) = std::env::var_os("VELLUM_BIN") {
+        return path.into();
+    }
+    let mut folder = std::env::current_exe().expect("the test knows its own path");
+    folder.pop();
+    if folder.ends_with("deps") {
+        folder.pop();
+    }
+    let path = folder.join("vellum");
+    assert!(path.exists(), "{} is not built: run `cargo build` first", path.display());
+    path
+}
+
+/// A data folder with a configuration.
+#[derive(Debug)]
+pub struct DataFolder {
+    path: PathBuf,
+    environment: Vec<(String, String)>,
+    _temporary: Option<tempfile::TempDir>,
+}
+
+impl DataFolder {
+    /// A fresh folder with defaults that suit tests: ports that the system picks, JSON log.
+    ///
+    /// # Panics
+    /// When the disk fails.
+    #[must_use]
+    pub fn fresh() -> Self {
+        let temporary = tempfile::tempdir_in(scratch()).expect("a temporary folder");
+        let path = temporary.path().join("data");
+        Self { path, environment: Self::defaults(), _temporary: Some(temporary) }
+    }
+
+    /// A folder at a place of the test's own, for instance on a file system of its own.
+    #[must_use]
+    pub fn at(path: &Path) -> Self {
+        Self { path: path.to_owned(), environment: Self::defaults(), _temporary: None }
+    }
+
+    fn defaults() -> Vec<(String, String)> {
+        [
+            ("VELLUM_HTTP__LISTEN", "127.0.0.1:0"),
+            ("VELLUM_DIMSE__LISTEN", "127.0.0.1:0"),
+            ("VELLUM_LOG__FORMAT", "json"),
+            ("VELLUM_JOURNAL__ALLOW_VOLATILE", "true"),
+            ("VELLUM_JOURNAL__SEGMENT", "64MiB"),
+            ("VELLUM_JOURNAL__RESERVE", "16MiB"),
+        ]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .to_vec()
+    }
+
+    /// Sets a key of the configuration, as `VELLUM_SECTION__KEY`.
+    #[must_use]
+    pub fn with(mut self, key: &str, value: impl Into<String>) -> Self {
+        self.set(key, value);
+        self
+    }
+
+    /// As [`DataFolder::with`], for a folder that is in use: it counts from the next start on.
+    pub fn set(&mut self, key: &str, value: impl Into<String>) {
+        self.environment.retain(|(there, _)| there != key);
+        self.environment.push((key.to_owned(), value.into()));
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The program with these arguments on this folder, not started yet.
+    pub fn command<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
+        let mut command = Command::new(program());
+        command.args(arguments).arg("--data").arg(&self.path).envs(self.environment.clone());
+        command
+    }
+
+    /// Runs a verb to its end.
+    ///
+    /// # Panics
+    /// When the program cannot be started.
+    pub fn run<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Ran {
+        let output = self.command(arguments).stdin(Stdio::null()).output().expect("the program starts");
+        Ran::from(output)
+    }
+
+    /// Starts the server and waits until it is ready.
+    ///
+    /// # Panics
+    /// When it ends before, with what it logged.
+    #[must_use]
+    pub fn serve(&self) -> Server {
+        Server::start(self.command(["serve"]))
+    }
+}
+
+/// The folder for temporary files; the disk of the build, for /tmp may be in memory.
+fn scratch() -> PathBuf {
+    let folder = program().parent().map(|folder| folder.join("test-data")).unwrap_or_default();
+    std::fs::create_dir_all(&folder).expect("a folder for temporary files");
+    folder
+}
+
+/// A verb that ran.
+#[derive(Debug)]
+pub struct Ran {
+    /// Exit code; -1 where a signal ended it.
+    pub code: i32,
+    /// Standard output.
+    pub out: String,
+    /// Standard error.
+    pub err: String,
+}
+
+impl From<Output> for Ran {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            out: String::from_utf8_lossy(&output.stdout).into_owned(),
+            err: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+impl Ran {
+    /// Asserts the exit code.
+    ///
+    /// # Panics
+    /// With everything that was printed, where it is another.
+    #[must_use]
+    pub fn expect_code(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "stdout:\n{}\nstderr:\n{}", self.out, self.err);
+        self
+    }
+
+    /// Standard output as JSON lines.
+    ///
+    /// # Panics
+    /// Where a line is no JSON.
+    #[must_use]
+    pub fn json_lines(&self) -> Vec<Value> {
+        let lines = self.out.lines().filter(|line| !line.trim().is_empty());
+        lines.map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
+    }
+}
+
+/// A running server.
+#[derive(Debug)]
+pub struct Server {
+    child: Child,
+    log: Receiver<String>,
+    seen: Vec<String>,
+    /// Where HTTP listens.
+    pub http: SocketAddr,
+    /// Where DIMSE listens.
+    pub dimse: SocketAddr,
+}
+
+impl Server {
+    /// Starts a server from a command and waits until it is ready.
+    ///
+    /// # Panics
+    /// When it ends before, with what it logged.
+    #[must_use]
+    pub fn start(mut command: Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let stderr = child.stderr.take().expect("standard error is a pipe");
+        let (sender, log) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut server = Self { child, log, seen: Vec::new(), http: nowhere, dimse: nowhere };
+        let ready = server.wait_for("ready").unwrap_or_else(|| panic!("no start:\n{}", server.seen.join("\n")));
+        let address = |key: &str| {
+            let text = ready.pointer(&format!("/fields/{key}")).and_then(Value::as_str).expect("an address");
+            text.parse().expect("an address")
+        };
+        (server.http, server.dimse) = (address("http"), address("dimse"));
+        server
+    }
+
+    /// Waits for a log line with this message; `None` when the server ends first.
+    pub fn wait_for(&mut self, message: &str) -> Option<Value> {
+        loop {
+            let line = self.log.recv_timeout(START_PATIENCE).ok()?;
+            self.seen.push(line.clone());
+            let parsed: Value = serde_json::from_str(&line).unwrap_or_default();
+            if parsed.pointer("/fields/message").and_then(Value::as_str) == Some(message) {
+                return Some(parsed);
+            }
+        }
+    }
+
+    /// Everything logged so far.
+    pub fn log(&mut self) -> String {
+        self.seen.extend(self.log.try_iter());
+        self.seen.join("\n")
+    }
+
+    /// Process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The beginning of DICOMweb URLs.
+    #[must_use]
+    pub fn dicom_web(&self) -> String {
+        format!("http://{}/dicom-web", self.http)
+    }
+
+    /// Kills it as a power switch would kill the process.
+    ///
+    /// # Panics
+    /// When the system refuses.
+    pub fn kill(mut self) {
+        self.child.kill().expect("kill -9");
+        let _status = self.child.wait();
+    }
+
+    /// Stops it with SIGTERM and waits; gives the exit code.
+    ///
+    /// # Panics
+    /// When the system refuses.
+    pub fn stop(mut self) -> i32 {
+        let pid = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw).expect("a process id");
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("SIGTERM");
+        self.child.wait().expect("the program ends").code().unwrap_or(-1)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _already_gone = self.child.kill();
+        let _status = self.child.wait();
+    }
+}
