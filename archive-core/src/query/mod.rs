@@ -1,5 +1,11 @@
 //! A query is one typed value, whichever door it came from; matching is implemented once (PS3.4 §C.2.2.2).
 
+pub mod fold;
+pub mod levels;
+pub mod matching;
+pub mod times;
+pub mod wildcard;
+
 use dicom_core::Tag;
 
 use crate::dicom::attributes::Attributes;
