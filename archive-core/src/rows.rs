@@ -179,7 +179,7 @@ impl<R: FixedRow> FromIterator<R> for Table<R> {
 }
 
 /// A file without a name: it is gone when the process is, however the process ends.
-fn unnamed_file(folder: &Path) -> io::Result<File> {
+pub(crate) fn unnamed_file(folder: &Path) -> io::Result<File> {
     use rustix::fs::{Mode, OFlags};
     let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
     Ok(rustix::fs::open(folder, flags, Mode::RUSR | Mode::WUSR)?.into())

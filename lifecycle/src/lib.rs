@@ -1,1 +1,8 @@
-//! Jobs of the archive: what goes on by itself, slowly, resumably, and leaves a ledger entry.
+//! The jobs of the archive, run by one worker inside `vellum serve`. It depends on the core only; what a job decides, the
+//! core does.
+
+mod schedule;
+mod worker;
+
+pub use schedule::Schedule;
+pub use worker::Worker;

@@ -1,5 +1,301 @@
 //! The façade: everything a door or a job may ask of the archive.
+//!
+//! Doors hold an `Arc<Archive>` and nothing else of this crate's inside. What changes what the archive holds goes through
+//! [`Archive::receive`] into the journal, or through `record` into the ledger (promise I10); what is read comes out of
+//! [`OpenVersion`], every byte checked (promise I9).
 
-mod contract;
+mod cases;
+mod error;
+mod gate_ports;
+mod held;
+mod history;
+mod inflated;
+mod jobs;
+mod known;
+mod ledger_views;
+mod lock;
+mod merge;
+mod open;
+mod open_version;
+mod options;
+mod pack_source;
+mod rebuild;
+mod receive;
+mod record;
+mod seal;
+mod status;
+mod study_locks;
+mod unsealed;
+mod verify;
 
-pub use contract::*;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+pub use crate::dicom::scan::Input;
+pub use error::ArchiveError;
+pub use held::{Held, SelectCursor, Selection};
+pub use history::CaseRecord;
+pub use ledger_views::{LedgerFilter, LedgerReport};
+pub use open::{ArchiveStore, OpenError, Parts, StoreSpec, is_known};
+pub use open_version::{ByteStream, DistinctFile, OpenVersion};
+pub use options::{ArchiveOptions, JournalLimits, MergeOptions, SealOptions};
+pub use rebuild::{RebuildEvent, RebuildProgress};
+pub use receive::{Incoming, Received, Receiving};
+pub use seal::SealSummary;
+pub use status::{JournalFigures, LedgerFigures, Status, StoreFigures};
+pub use verify::VerifyEvent;
+
+use crate::catalog::cases::CaseFinding;
+use crate::catalog::{Catalog, CatalogError};
+use crate::clock::SharedClock;
+use crate::entropy::SharedEntropy;
+use crate::holdings::Holdings;
+use crate::identifiers::{ArchiveId, ReceiptNumber, Sha256Digest, StoreId};
+use crate::journal::{Journal, JournalError};
+use crate::ledger::Ledger;
+use crate::overlay::OverlayLimits;
+use crate::pack::{DamageObserver, LogDamage, PackCache, PackRef};
+use crate::store::StoreSet;
+use crate::store::gate::{GatedStore, Grace};
+
+/// Memory for roots and indexes of packs (bytes).
+const PACK_CACHE_BYTES: usize = 128 * 1024 * 1024;
+
+/// The archive.
+#[derive(Debug)]
+pub struct Archive {
+    options: ArchiveOptions,
+    archive_id: ArchiveId,
+    epoch: u32,
+    clock: SharedClock,
+    entropy: SharedEntropy,
+    stores: StoreSet,
+    fitness: BTreeMap<StoreId, String>,
+    findings: Vec<String>,
+    journal: Journal,
+    ledger: Ledger,
+    /// Held from an append until history and catalog follow.
+    ledger_turn: tokio::sync::Mutex<()>,
+    history: Mutex<History>,
+    known: Mutex<known::Known>,
+    holdings: Arc<Holdings>,
+    unsealed: unsealed::Unsealed,
+    study_locks: study_locks::StudyLocks,
+    found_cases: Mutex<HashMap<Sha256Digest, CaseFinding>>,
+    pack_cache: Arc<PackCache>,
+    rebuild: rebuild::Rebuild,
+    gate: OnceLock<crate::store::gate::Gate>,
+    grace: Mutex<Grace>,
+    /// What stores that may lag still have to get, and stores of which nobody knows what they have.
+    to_copy: Mutex<HashMap<StoreId, Vec<PackRef>>>,
+    unsure: Mutex<HashSet<StoreId>>,
+    /// Why the archive cannot go on.
+    stopped: watch::Sender<Option<String>>,
+    closing: watch::Sender<bool>,
+    scratch: PathBuf,
+    _lock: lock::FolderLock,
+}
+
+use history::History;
+
+/// What opening found, on its way into the archive.
+struct Assembled {
+    known: known::Known,
+    stores: StoreSet,
+    gated: Vec<GatedStore>,
+    fitness: BTreeMap<StoreId, String>,
+    findings: Vec<String>,
+    ledger: Ledger,
+    history: History,
+    journal: Journal,
+    catalog: Arc<dyn Catalog>,
+}
+
+impl Archive {
+    fn assemble(options: ArchiveOptions, parts: Parts, lock: lock::FolderLock, found: Assembled) -> Arc<Self> {
+        let limits = OverlayLimits {
+            bytes: usize::try_from(options.overlay_bytes).unwrap_or(usize::MAX),
+            receipts: usize::try_from(options.overlay_receipts).unwrap_or(usize::MAX),
+        };
+        let epoch = found.ledger.head().map_or(1, |head| head.epoch);
+        let unsure = found.gated.iter().map(|gated| gated.id.clone()).filter(|id| *id != found.stores.home().id);
+        Arc::new(Self {
+            archive_id: found.known.archive.clone(),
+            epoch,
+            clock: parts.clock,
+            entropy: parts.entropy,
+            unsure: Mutex::new(unsure.collect()),
+            stores: found.stores,
+            fitness: found.fitness,
+            findings: found.findings,
+            journal: found.journal,
+            ledger: found.ledger,
+            ledger_turn: tokio::sync::Mutex::default(),
+            history: Mutex::new(found.history),
+            known: Mutex::new(found.known),
+            holdings: Arc::new(Holdings::new(found.catalog, limits)),
+            unsealed: unsealed::Unsealed::default(),
+            study_locks: study_locks::StudyLocks::default(),
+            found_cases: Mutex::default(),
+            pack_cache: PackCache::of_bytes(PACK_CACHE_BYTES),
+            rebuild: rebuild::Rebuild::default(),
+            gate: OnceLock::new(),
+            grace: Mutex::new(jobs::read_grace(&options.data)),
+            to_copy: Mutex::default(),
+            stopped: watch::Sender::new(None),
+            closing: watch::Sender::new(false),
+            scratch: options.data.join("scratch"),
+            options,
+            _lock: lock,
+        })
+    }
+
+    /// The folder for what need not survive.
+    fn scratch(&self) -> &Path {
+        &self.scratch
+    }
+
+    /// Refuses to receive where nothing can be made durable, or where there is no room.
+    fn check_receiving(&self) -> Result<(), ArchiveError> {
+        if let Some(why) = self.stopped.borrow().clone() {
+            return Err(ArchiveError::NotReceiving(why));
+        }
+        if self.is_closed() {
+            return Err(ArchiveError::NotReceiving("the archive is being stopped; send again when it is back".into()));
+        }
+        if !self.holdings.overlay().has_room() {
+            return Err(ArchiveError::Full(
+                "too much waits to be sealed (overlay.bytes, overlay.receipts); receiving goes on when sealing made room".into(),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Whether sealing should not wait for studies to be quiet.
+    fn must_seal_early(&self) -> bool {
+        let fill = self.holdings.overlay().fill();
+        let journal = self.journal.status();
+        fill.bytes > fill.limits.bytes / 2
+            || fill.receipts > fill.limits.receipts / 2
+            || journal.bytes > journal.capacity_bytes / 2
+    }
+
+    /// Nothing can be received or sealed any more: the process should end, and its successor recovers.
+    fn stop(&self, why: String) {
+        self.stopped.send_if_modified(|stopped| {
+            let first = stopped.is_none();
+            if first {
+                *stopped = Some(why);
+            }
+            first
+        });
+    }
+
+    /// Waits until the archive cannot go on; tells why.
+    pub async fn stopped(&self) -> String {
+        let mut stopped = self.stopped.subscribe();
+        let why = stopped.wait_for(Option::is_some).await.map(|why| why.clone().unwrap_or_default());
+        // The sender lives as long as this archive.
+        why.unwrap_or_default()
+    }
+
+    fn is_closed(&self) -> bool {
+        *self.closing.borrow()
+    }
+
+    /// Ends: nothing more is received, what is under way is finished, catalog and journal are closed.
+    pub async fn close(&self) {
+        self.closing.send_replace(true);
+        self.rebuilt().await;
+        if let Err(error) = self.checkpoint_catalog().await {
+            tracing::warn!(%error, "the catalog was not written to disk; the next start brings it up to date");
+        }
+        self.remember_head().await;
+        self.journal.shut_down().await;
+    }
+
+    /// Runs something on the catalog, off the runtime.
+    async fn in_catalog<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&dyn Catalog) -> Result<T, CatalogError> + Send + 'static,
+    ) -> Result<T, ArchiveError> {
+        let holdings = Arc::clone(&self.holdings);
+        let done = tokio::task::spawn_blocking(move || work(holdings.catalog())).await;
+        let done = done.map_err(|error| ArchiveError::internal("working on the catalog", error))?;
+        done.map_err(|error| {
+            if error.wants_rebuild() {
+                self.catalog_is_damaged();
+            }
+            ArchiveError::internal("the catalog", error)
+        })
+    }
+
+    async fn checkpoint_catalog(&self) -> Result<(), ArchiveError> {
+        self.in_catalog(|catalog| catalog.checkpoint()).await
+    }
+
+    /// Whom readers of packs tell of damage.
+    fn damage_observer(&self) -> Arc<dyn DamageObserver> {
+        Arc::new(LogDamage)
+    }
+
+    /// Keeps the ledger's head beside the journal.
+    async fn remember_head(&self) {
+        let known = {
+            let mut known = self.known.lock();
+            known.head = self.ledger.head();
+            known.clone()
+        };
+        let data = self.options.data.clone();
+        let written = tokio::task::spawn_blocking(move || known.write(&data)).await;
+        if !matches!(written, Ok(Ok(()))) {
+            tracing::warn!("the ledger's head could not be remembered in the data folder");
+        }
+    }
+
+    /// Receipts that the catalog has leave overlay and journal: those that a crash kept from being released.
+    async fn release_what_is_sealed(self: &Arc<Self>) {
+        for study in self.unsealed.studies() {
+            let numbers = self.unsealed.receipts_of(&study);
+            let holdings = Arc::clone(&self.holdings);
+            let of = study.clone();
+            let sealed = tokio::task::spawn_blocking(move || sealed_receipts(&holdings, &of)).await;
+            let Ok(Ok(sealed)) = sealed else { continue };
+            let done: Vec<ReceiptNumber> = numbers.into_iter().filter(|number| sealed.contains(number)).collect();
+            if !done.is_empty() {
+                self.release(&done).await;
+                self.unsealed.sealed(&study, &done);
+            }
+        }
+    }
+}
+
+/// The receipts of a study that are in packs.
+fn sealed_receipts(
+    holdings: &Holdings,
+    study: &crate::identifiers::StudyUid,
+) -> Result<HashSet<ReceiptNumber>, CatalogError> {
+    let catalog = holdings.catalog();
+    let mut numbers = HashSet::new();
+    for (row, _) in catalog.rows_of(study, None)? {
+        for instance in catalog.row(&row)? {
+            let holdings = instance.holdings.iter();
+            numbers.extend(holdings.flat_map(|holding| holding.receipts.iter().map(|receipt| receipt.number)));
+        }
+    }
+    Ok(numbers)
+}
+
+impl From<JournalError> for ArchiveError {
+    fn from(error: JournalError) -> Self {
+        match error {
+            JournalError::Full { .. } => Self::Full(error.to_string()),
+            JournalError::Stopped { .. } => Self::NotReceiving(error.to_string()),
+            other => Self::Internal(other.to_string()),
+        }
+    }
+}

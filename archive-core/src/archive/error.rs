@@ -1,0 +1,81 @@
+//! What can go wrong when the archive is asked for something, by what the caller should do. Doors translate it into a
+//! DIMSE status or a problem document, in one place each. No text holds patient data.
+
+use crate::dicom::scan::ScanError;
+use crate::query::QueryError;
+use crate::reading::ReadError;
+use crate::store::StoreError;
+
+/// An answer that is not the wanted one.
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiveError {
+    /// The input was refused; nothing of it was stored. Mend the input.
+    #[error("refused, nothing was stored: {0}")]
+    Refused(#[from] ScanError),
+    /// What the door announced and the data set disagree; nothing was stored. Mend the sender.
+    #[error("refused, nothing was stored: the {what} announced, {announced}, is not that of the data set, {found}")]
+    Mismatch {
+        /// Which identifier.
+        what: &'static str,
+        /// What the door said.
+        announced: String,
+        /// What the data set holds.
+        found: String,
+    },
+    /// No room. Usable again when there is.
+    #[error("out of resources: {0}")]
+    Full(
+        /// What is full, and what makes room.
+        String,
+    ),
+    /// The archive does not receive at present or any more.
+    #[error("not receiving: {0}")]
+    NotReceiving(
+        /// Why, and what goes on.
+        String,
+    ),
+    /// The catalog is being rebuilt: what was not found may exist all the same. Ask again.
+    #[error(
+        "the catalog is being rebuilt ({percent} %), so what was not found may exist: ask again in {retry_after_seconds} s"
+    )]
+    Rebuilding {
+        /// How far.
+        percent: u8,
+        /// When to ask again.
+        retry_after_seconds: u32,
+    },
+    /// There is no such thing.
+    #[error("{0} is not in this archive")]
+    NotFound(
+        /// What was asked for, by UID.
+        String,
+    ),
+    /// Another call does this already.
+    #[error("{0}")]
+    Busy(
+        /// What goes on, and when to ask again.
+        String,
+    ),
+    /// The query cannot be understood.
+    #[error("query: {0}")]
+    Query(#[from] QueryError),
+    /// Stored bytes could not be read, or are not what was recorded; nothing wrong was handed out.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// A store failed or is not the one it should be.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A defect, or a local disk that fails: the text says which file.
+    #[error("internal: {0}")]
+    Internal(
+        /// What happened, to what.
+        String,
+    ),
+}
+
+impl ArchiveError {
+    /// For failures of local disk and of tasks: what was being done, and what was said.
+    pub(crate) fn internal(doing: &str, source: impl std::fmt::Display) -> Self {
+        Self::Internal(format!("{doing}: {source}"))
+    }
+}

@@ -1,0 +1,156 @@
+//! What the gate asks the archive before anything is deleted: the ledger, and evidence from the stores themselves, never
+//! from the catalog.
+
+use std::sync::{Arc, Weak};
+
+use async_trait::async_trait;
+use futures::StreamExt as _;
+use jiff::Timestamp;
+
+use super::Archive;
+use super::error::ArchiveError;
+use crate::identifiers::{PackId, Sha256Digest, StoreId, StudyUid};
+use crate::ledger::entry::{EntryBody, Ground};
+use crate::ledger::{LedgerState, find_end};
+use crate::pack::{IndexedVersion, PackReader, PackRef};
+use crate::store::gate::{GroundCheck, LedgerPort, OpenIntent, OrphanEvidence, PortError, SupersededEvidence};
+use crate::store::{StoreKey, verify_object};
+
+/// The archive as the gate sees it.
+#[derive(Debug)]
+pub(super) struct GatePorts {
+    archive: Weak<Archive>,
+}
+
+impl GatePorts {
+    pub(super) fn of(archive: &Arc<Archive>) -> Arc<Self> {
+        Arc::new(Self { archive: Arc::downgrade(archive) })
+    }
+
+    fn archive(&self) -> Result<Arc<Archive>, PortError> {
+        self.archive.upgrade().ok_or_else(|| PortError::Ledger("the archive is closed".to_owned()))
+    }
+}
+
+fn ledger(error: ArchiveError) -> PortError {
+    PortError::Ledger(error.to_string())
+}
+
+fn evidence(error: impl std::fmt::Display) -> PortError {
+    PortError::Evidence(error.to_string())
+}
+
+/// The pack that an object's name names.
+fn pack_of(key: &StoreKey) -> Result<PackId, PortError> {
+    let name = key.as_str().rsplit('/').next().and_then(|name| name.strip_suffix(".zip"));
+    name.and_then(|name| PackId::parse(name).ok()).ok_or_else(|| evidence(format!("{key} is no pack")))
+}
+
+/// The study of the pack that an object's name names, where the ledger knows it.
+pub(super) fn study_of(archive: &Archive, key: &StoreKey) -> Option<StudyUid> {
+    archive.history.lock().study_of(&pack_of(key).ok()?)
+}
+
+#[async_trait]
+impl LedgerPort for GatePorts {
+    async fn intend(&self, ground: Ground, store: &StoreId, key: &StoreKey) -> Result<u64, PortError> {
+        let archive = self.archive()?;
+        let (study, after) = {
+            let history = archive.history.lock();
+            (history.study_of(&pack_of(key)?), history.after())
+        };
+        let objects = vec![key.clone()];
+        let intended = EntryBody::DeleteIntended { ground, store: store.clone(), study, objects, after };
+        let appended = archive.record(vec![intended]).await.map_err(ledger)?;
+        if !appended.standing.stores.contains(store) {
+            return Err(PortError::Ledger(format!(
+                "store {store} does not have the entry that announces a delete there"
+            )));
+        }
+        Ok(appended.last)
+    }
+
+    async fn deleted(&self, ground: Ground, store: &StoreId, key: &StoreKey, intended: u64) -> Result<(), PortError> {
+        let archive = self.archive()?;
+        let study = archive.history.lock().study_of(&pack_of(key)?);
+        let deleted = EntryBody::Deleted { ground, store: store.clone(), study, objects: vec![key.clone()], intended };
+        archive.record(vec![deleted]).await.map(|_| ()).map_err(ledger)
+    }
+
+    async fn check_heads(&self) -> Result<(), PortError> {
+        let archive = self.archive()?;
+        let head = archive.ledger.head().ok_or_else(|| PortError::Ledger("it has no head".to_owned()))?;
+        for member in archive.stores.required() {
+            let found = find_end(&*member.store).await.map_err(|error| PortError::Ledger(error.to_string()))?;
+            if found != LedgerState::EndsAt(head.position()) {
+                return Err(PortError::Ledger(format!(
+                    "store {} does not end where this process wrote last",
+                    member.store.name()
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    async fn named_by_ledger(&self, key: &StoreKey) -> Result<bool, PortError> {
+        Ok(self.archive()?.history.lock().names(&pack_of(key)?))
+    }
+
+    async fn open_intents(&self) -> Result<Vec<OpenIntent>, PortError> {
+        Ok(self.archive()?.history.lock().open_intents())
+    }
+
+    async fn vouched_now(&self) -> Result<Timestamp, PortError> {
+        // Orphans and superseded packs lose no content; the last vouched time is never ahead of the truth.
+        Ok(self.archive()?.history.lock().vouched())
+    }
+}
+
+#[async_trait]
+impl GroundCheck for GatePorts {
+    async fn superseded(&self, store: &StoreId, key: &StoreKey) -> Result<SupersededEvidence, PortError> {
+        let archive = self.archive()?;
+        let (old, successor) = {
+            let history = archive.history.lock();
+            let id = pack_of(key)?;
+            let old = history.replaced(&id).ok_or_else(|| evidence(format!("{key} was not replaced")))?.old.clone();
+            let successor = history.successor(&id).cloned();
+            (old, successor.ok_or_else(|| evidence(format!("what replaced {key} does not count")))?)
+        };
+        let member = archive.stores.get(store).ok_or_else(|| evidence(format!("there is no store {store}")))?;
+        let successor_key = successor.key().map_err(evidence)?;
+        let sha256 = Sha256Digest::from_raw(*successor.pack.as_raw());
+        verify_object(&*member.store, &successor_key, successor.size, sha256).await?;
+        let grace = archive.grace.lock().waited(store, key);
+        Ok(SupersededEvidence {
+            old: archive.index_in(store, &old).await?,
+            new: archive.index_in(store, &successor).await?,
+            successors: vec![successor_key],
+            grace,
+        })
+    }
+
+    async fn orphan(&self, _store: &StoreId, key: &StoreKey) -> Result<OrphanEvidence, PortError> {
+        Err(evidence(format!("{key}: what an orphan holds is not looked at in this version")))
+    }
+}
+
+impl Archive {
+    /// The index of a pack as one store has it.
+    async fn index_in(&self, store: &StoreId, pack: &PackRef) -> Result<Vec<IndexedVersion>, PortError> {
+        let member = self.stores.get(store).ok_or_else(|| evidence(format!("there is no store {store}")))?;
+        let stores = [member.store.clone()];
+        // A cache of its own: what the gate believes was read just now.
+        let cache = crate::pack::PackCache::of_bytes(EVIDENCE_CACHE_BYTES);
+        let reader = PackReader::open(&stores, pack.clone(), &cache, self.damage_observer()).await.map_err(evidence)?;
+        let mut lines = reader.index(reader.lines());
+        let mut index = Vec::new();
+        while let Some(line) = lines.next().await {
+            index.push(line.map_err(evidence)?);
+        }
+        Ok(index)
+    }
+}
+
+/// Memory for reading the index of one pack as evidence (bytes).
+const EVIDENCE_CACHE_BYTES: usize = 16 * 1024 * 1024;

@@ -1,0 +1,131 @@
+//! Merging: late arrivals make further packs of a study; many small ones become one. The old packs go by the gate, on
+//! the ground *superseded*, when their grace is over.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures::StreamExt as _;
+
+use super::Archive;
+use super::error::ArchiveError;
+use super::pack_source::{PackItem, Packed};
+use crate::identifiers::{PackId, ReceiptNumber, SeriesUid, SopUid, StudyUid};
+use crate::instance::{HeldReceipt, VersionKey};
+use crate::ledger::entry::EntryBody;
+use crate::pack::{IndexedVersion, PackReader, PackRef};
+
+/// A line of a pack that is merged.
+struct Line {
+    reader: PackReader,
+    indexed: IndexedVersion,
+}
+
+impl Archive {
+    /// Merges the packs of studies that have many small ones.
+    ///
+    /// # Errors
+    /// The first study that fails; it is tried again.
+    pub async fn merge_due(self: &Arc<Self>) -> Result<(), ArchiveError> {
+        if self.rebuild.progress().is_some() {
+            return Ok(());
+        }
+        let small = self.options.seal.pack_target / 4;
+        let studies = self.history.lock().studies_with_packs(self.options.merge.packs_min);
+        for study in studies {
+            let packs = self.history.lock().packs_of(&study);
+            let small: Vec<PackRef> = packs.into_iter().filter(|pack| pack.size < small).collect();
+            if self.is_closed() {
+                break;
+            }
+            if small.len() >= self.options.merge.packs_min
+                && self.unsealed.is_quiet(&study)
+                && self.is_rested(&small).await
+            {
+                self.merge(&study, small).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the youngest of some packs is as old as merging wants. Age is what the home store says of the object.
+    async fn is_rested(&self, packs: &[PackRef]) -> bool {
+        let now = self.clock.now();
+        for pack in packs {
+            let Ok(key) = pack.key() else { return false };
+            let Ok(Some(written)) = self.written_at(&key).await else { return false };
+            let age = now.duration_since(written);
+            if std::time::Duration::try_from(age).is_ok_and(|age| age < self.options.merge.quiet) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Merges packs of one study into one.
+    async fn merge(self: &Arc<Self>, study: &StudyUid, packs: Vec<PackRef>) -> Result<(), ArchiveError> {
+        let _study = self.study_locks.lock(study).await;
+        tracing::debug!(%study, packs = packs.len(), "merge begins");
+        let items = self.gather(&packs).await?;
+        let versions = items.len() as u64;
+        let built = self.build(study, items, self.options.merge.zstd_level).await?;
+        // A crash after this leaves an orphan; the old packs still count.
+        let stores = self.create_in_stores(&built).await?;
+        let replaces: Vec<PackId> = packs.iter().map(|pack| pack.pack).collect();
+        let after = self.history.lock().after();
+        let merged = EntryBody::Merged { pack: built.pack.clone(), replaces, versions, after, stores };
+        // A crash after this leaves the old packs in the stores; the next start takes them up where this one left them.
+        self.record_all(vec![merged]).await?;
+        self.will_be_copied(&built.pack);
+        self.checkpoint_catalog().await?;
+        self.begin_grace(&packs);
+        tracing::info!(%study, packs = packs.len(), versions, into = %built.pack.pack, "packs merged");
+        tracing::debug!(%study, "merge ends");
+        Ok(())
+    }
+
+    /// All versions of some packs of one study, in the order of a pack.
+    async fn gather(&self, packs: &[PackRef]) -> Result<Vec<PackItem>, ArchiveError> {
+        let mut by_version: BTreeMap<(SeriesUid, SopUid, VersionKey), Vec<Line>> = BTreeMap::new();
+        for pack in packs {
+            let reader = self.pack_reader(pack).await?;
+            let mut lines = reader.index(reader.lines());
+            while let Some(indexed) = lines.next().await {
+                let indexed = indexed?;
+                let keys = &indexed.facts.keys;
+                let key = (keys.series.clone(), keys.sop.clone(), indexed.facts.version.clone());
+                by_version.entry(key).or_default().push(Line { reader: reader.clone(), indexed });
+            }
+        }
+        let mut ordered: BTreeMap<(SeriesUid, ReceiptNumber), PackItem> = BTreeMap::new();
+        for ((series, _, _), lines) in by_version {
+            let packed = join(lines).await?;
+            let Some(first) = packed.receipts.first() else { continue };
+            ordered.insert((series, first.receipt.number), PackItem::Packed(packed));
+        }
+        Ok(ordered.into_values().collect())
+    }
+}
+
+/// One version from all its lines: read as the lowest-numbered receipt says, with all receipts, the bytes from one of the
+/// packs that have them, and the warnings of all.
+async fn join(mut lines: Vec<Line>) -> Result<Packed, ArchiveError> {
+    let lowest = |line: &Line| line.indexed.receipts.iter().map(|held| held.receipt.number).min();
+    lines.sort_by_key(lowest);
+    let mut receipts: BTreeMap<ReceiptNumber, HeldReceipt> = BTreeMap::new();
+    let mut bytes = None;
+    let mut facts = None;
+    for line in lines {
+        if bytes.is_none() && line.indexed.has_content {
+            bytes = line.reader.version(line.indexed.line).await?;
+        }
+        receipts.extend(line.indexed.receipts.into_iter().map(|held| (held.receipt.number, held)));
+        let facts = facts.get_or_insert_with(|| line.indexed.facts.clone());
+        for warning in line.indexed.facts.warnings {
+            if !facts.warnings.contains(&warning) {
+                facts.warnings.push(warning);
+            }
+        }
+    }
+    let facts = facts.ok_or_else(|| ArchiveError::Internal("a version without lines was to be merged".to_owned()))?;
+    Ok(Packed { facts, receipts: receipts.into_values().collect(), bytes })
+}

@@ -1,0 +1,472 @@
+//! Opening an archive: whose data folder is this, are the stores the ones they should be, what does the ledger say, what
+//! is in the journal. Everything that cannot be explained is refused, with what to do; nothing is created in its place.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::Archive;
+use super::error::ArchiveError;
+use super::history::History;
+use super::known::Known;
+use super::lock::FolderLock;
+use super::options::ArchiveOptions;
+use crate::catalog::sled_store::SledOptions;
+use crate::catalog::{Catalog, CatalogError, CatalogState, open_embedded};
+use crate::clock::SharedClock;
+use crate::entropy::SharedEntropy;
+use crate::identifiers::{ArchiveId, StoreId};
+use crate::journal::{Finding, FindingKind, Journal, JournalError, JournalOptions, Recovered};
+use crate::ledger::entry::StoreRole;
+use crate::ledger::{
+    Entries, Filter, Head, Ledger, LedgerError, LedgerState, LedgerStores, OpenOptions, Opened, Opening, WhenEmpty,
+    Word, find_end,
+};
+use crate::store::gate::{DeletingStore, GatedStore, GuardedStore, InFlightDeletes};
+use crate::store::{
+    ConditionalStore, LedgerFitness, Member, StoreError, StoreIdentity, StoreSet, StoreSetError, check_identity,
+    initialise, probe, read_identity,
+};
+use crate::store_files;
+
+/// What a store must be able to do to be part of an archive.
+pub trait ArchiveStore: ConditionalStore + DeletingStore {}
+impl<S: ConditionalStore + DeletingStore> ArchiveStore for S {}
+
+/// A store as the configuration names it.
+#[derive(Clone, Debug)]
+pub struct StoreSpec {
+    /// The store; its name is the configuration's.
+    pub store: Arc<dyn ArchiveStore>,
+    /// Its part.
+    pub role: StoreRole,
+    /// Whether the ledger's home is there.
+    pub home: bool,
+}
+
+/// What an archive is put together from.
+#[derive(Debug)]
+pub struct Parts {
+    /// Time.
+    pub clock: SharedClock,
+    /// Randomness.
+    pub entropy: SharedEntropy,
+    /// The stores, in the order in which they are to be read.
+    pub stores: Vec<StoreSpec>,
+}
+
+/// Why an archive was not opened; each says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has the folder.
+    #[error("{0} is in use by another process: use that one (`vellum status`), or name another folder with --data")]
+    InUse(
+        /// The data folder.
+        PathBuf,
+    ),
+    /// The data folder cannot be used.
+    #[error("{path}: {source}")]
+    Folder {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// Stores hold an archive that this data folder knows nothing of.
+    #[error(
+        "store {store} holds archive {archive}, and {data} knows no archive: name the data folder that belongs to it, or \
+         its journal's mirror (journal.mirror); nothing was changed"
+    )]
+    StrangeData {
+        /// The store.
+        store: String,
+        /// The archive it holds.
+        archive: ArchiveId,
+        /// The data folder.
+        data: PathBuf,
+    },
+    /// The journal is not where it was.
+    #[error(
+        "the journal of archive {archive} is not in {folder}: what was received and not sealed is in it. Put it back, or \
+         name its mirror (journal.mirror); nothing was changed"
+    )]
+    NoJournal {
+        /// The archive.
+        archive: ArchiveId,
+        /// Where it should be.
+        folder: PathBuf,
+    },
+    /// A store that the ledger needs cannot hold it.
+    #[error(
+        "store {store} overwrites objects that exist: it can hold packs, but not the ledger; give ledger.home another store"
+    )]
+    Unfit {
+        /// The store.
+        store: String,
+    },
+    /// A store is not the one it should be, or cannot be reached.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The stores do not fit together.
+    #[error(transparent)]
+    Stores(#[from] StoreSetError),
+    /// The ledger cannot be used.
+    #[error("the ledger: {0}")]
+    Ledger(#[from] LedgerError),
+    /// The journal cannot be used.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The catalog's folder cannot be used.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// Something else.
+    #[error(transparent)]
+    Other(#[from] ArchiveError),
+}
+
+fn folder(path: &Path) -> impl FnOnce(std::io::Error) -> OpenError {
+    let path = path.to_owned();
+    move |source| OpenError::Folder { path, source }
+}
+
+/// Whether a data folder belongs to an archive already: then its stores must exist, and are never made anew.
+#[must_use]
+pub fn is_known(data: &Path) -> bool {
+    matches!(Known::read(data), Ok(Some(known)) if known.head.is_some())
+}
+
+/// What identifying the stores gave.
+struct Identified {
+    known: Known,
+    stores: StoreSet,
+    gated: Vec<GatedStore>,
+    fitness: BTreeMap<StoreId, String>,
+    findings: Vec<String>,
+}
+
+impl Archive {
+    /// Opens the archive of a data folder, or creates it where neither folder nor stores know of one.
+    ///
+    /// # Errors
+    /// [`OpenError`]; nothing was changed that cannot be explained.
+    pub async fn open(options: ArchiveOptions, parts: Parts) -> Result<Arc<Self>, OpenError> {
+        let lock = prepare(&options.data)?;
+        let mut identified = identify(&options, &parts).await?;
+        let opened = open_ledger(&options, &parts, &identified).await?;
+        let is_new = identified.known.head.is_none();
+        let history = read_history(&identified.stores, &identified.known.archive, &opened.head).await?;
+        let (journal, recovered) = open_journal(&options, &parts, &identified, &history, &opened.head).await?;
+        if recovered.fresh && !is_new {
+            let folder = options.data.join("journal");
+            return Err(OpenError::NoJournal { archive: identified.known.archive, folder });
+        }
+        identified.known.head = Some(opened.head.clone());
+        identified.known.write(&options.data).map_err(folder(&options.data))?;
+        let (catalog, catalog_is_new) = open_catalog(&options).await?;
+        identified.findings.extend(recovered.findings.iter().map(in_words));
+        for finding in &identified.findings {
+            tracing::warn!(finding, "found at start");
+        }
+        let archive = Self::assemble(
+            options,
+            parts,
+            lock,
+            super::Assembled {
+                known: identified.known,
+                stores: identified.stores,
+                gated: identified.gated.clone(),
+                fitness: identified.fitness,
+                findings: identified.findings,
+                ledger: opened.ledger,
+                history,
+                journal,
+                catalog,
+            },
+        );
+        archive.finish_opening(recovered, identified.gated, catalog_is_new).await?;
+        Ok(archive)
+    }
+
+    /// What needs the archive itself: the overlay, the gate, the catalog brought up to the ledger.
+    async fn finish_opening(
+        self: &Arc<Self>,
+        recovered: Recovered,
+        gated: Vec<GatedStore>,
+        catalog_is_new: bool,
+    ) -> Result<(), OpenError> {
+        let epoch = self.epoch;
+        for entry in &recovered.entries {
+            let number = entry.number();
+            let told = number.epoch != epoch || number.number <= self.history.lock().told(epoch);
+            self.take_into_overlay(entry, told);
+            self.unsealed.recovered(entry, told, self.clock.monotonic());
+        }
+        self.open_gate(gated).await?;
+        self.record_config_change().await;
+        let watermark = self.in_catalog(|catalog| catalog.watermark()).await.unwrap_or(0);
+        let size = self.history.lock().size();
+        if catalog_is_new || watermark > size {
+            // A catalog ahead of its ledger belongs to another past.
+            self.start_rebuild(true);
+        } else if watermark < size {
+            self.start_rebuild(false);
+        } else {
+            self.gate_is_shut_for_rebuild(false);
+            self.release_what_is_sealed().await;
+        }
+        Ok(())
+    }
+}
+
+/// What recovery of the journal found, for people.
+fn in_words(finding: &Finding) -> String {
+    let file = finding.file.display();
+    let kept = finding.kept_at.as_ref().map_or(String::new(), |path| format!("; kept as {}", path.display()));
+    let receipts = finding.receipts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let receipts = if receipts.is_empty() { String::new() } else { format!("; receipts {receipts}") };
+    let range = &finding.range;
+    match finding.kind {
+        FindingKind::Torn => format!("{file}: the end of a batch that was never acknowledged{kept}"),
+        FindingKind::Damaged => format!("{file}: bytes {} to {} are damaged{receipts}{kept}", range.start, range.end),
+        FindingKind::TakenFromMirror => format!("{file}: taken from the mirror{receipts}{kept}"),
+        FindingKind::MirrorRestored => format!("{file}: the mirror was made whole from the journal"),
+    }
+}
+
+/// Makes the folders, takes the lock, and removes what an earlier process left in scratch.
+fn prepare(data: &Path) -> Result<FolderLock, OpenError> {
+    std::fs::create_dir_all(data).map_err(folder(data))?;
+    let lock = FolderLock::take(data).map_err(folder(data))?.ok_or_else(|| OpenError::InUse(data.to_owned()))?;
+    let scratch = data.join("scratch");
+    match std::fs::remove_dir_all(&scratch) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(folder(&scratch)(error)),
+        _ => {}
+    }
+    std::fs::create_dir_all(&scratch).map_err(folder(&scratch))?;
+    Ok(lock)
+}
+
+/// Finds out whose the stores are; a new archive is named, and its stores are initialised.
+async fn identify(options: &ArchiveOptions, parts: &Parts) -> Result<Identified, OpenError> {
+    let known = Known::read(&options.data).map_err(folder(&options.data))?;
+    let mut known = match known {
+        Some(known) => known,
+        None => begin(options, parts).await?,
+    };
+    let mut findings = Vec::new();
+    let mut members = Vec::new();
+    let mut gated = Vec::new();
+    let mut fitness = BTreeMap::new();
+    for spec in &parts.stores {
+        let id = identify_store(options, parts, spec, &mut known, &mut findings).await?;
+        let role = if spec.home { StoreRole::Home } else { spec.role };
+        let fit = fitness_of(spec, parts).await;
+        if role == StoreRole::Home && fit.as_ref().is_ok_and(|fit| *fit == LedgerFitness::Unfit) {
+            return Err(OpenError::Unfit { store: spec.store.name().to_owned() });
+        }
+        fitness.insert(id.clone(), fitness_in_words(spec, fit, &mut findings));
+        let in_flight = InFlightDeletes::new(Arc::clone(&parts.clock));
+        let deleting: Arc<dyn DeletingStore> = spec.store.clone();
+        let store = GuardedStore::new(Arc::clone(&deleting), Arc::clone(&in_flight));
+        gated.push(GatedStore { id: id.clone(), deleting, in_flight });
+        members.push(Member { id, role, store });
+    }
+    Ok(Identified { known, stores: StoreSet::new(members)?, gated, fitness, findings })
+}
+
+/// A data folder that knows no archive: a new one, or, where the journal's mirror is there, the one of the stores.
+async fn begin(options: &ArchiveOptions, parts: &Parts) -> Result<Known, OpenError> {
+    let mut stores = BTreeMap::new();
+    let mut archive: Option<(String, ArchiveId)> = None;
+    for spec in &parts.stores {
+        if let Some(identity) = read_identity(&*spec.store).await? {
+            archive.get_or_insert((spec.store.name().to_owned(), identity.archive));
+            stores.insert(spec.store.name().to_owned(), identity.store);
+        }
+    }
+    let mirror_is_there = options
+        .journal
+        .mirror
+        .as_ref()
+        .is_some_and(|mirror| std::fs::read_dir(mirror).is_ok_and(|mut entries| entries.next().is_some()));
+    match archive {
+        Some((_, archive)) if mirror_is_there => Ok(Known { archive, stores, head: None }),
+        Some((store, archive)) => Err(OpenError::StrangeData { store, archive, data: options.data.clone() }),
+        None => {
+            let archive = draw(parts)?;
+            // Written before anything else: a crash while the archive is created is finished by the next start.
+            let known = Known { archive: parse_id(&archive)?, stores: BTreeMap::new(), head: None };
+            known.write(&options.data).map_err(folder(&options.data))?;
+            Ok(known)
+        }
+    }
+}
+
+fn draw(parts: &Parts) -> Result<String, OpenError> {
+    Ok(parts.entropy.nonce().map_err(|error| ArchiveError::internal("drawing an id", error))?)
+}
+
+fn parse_id(text: &str) -> Result<ArchiveId, OpenError> {
+    Ok(ArchiveId::parse(text).map_err(|error| ArchiveError::internal("drawing an id", error))?)
+}
+
+/// The id of one store: the one that is remembered, checked; or that of a store that joins.
+async fn identify_store(
+    options: &ArchiveOptions,
+    parts: &Parts,
+    spec: &StoreSpec,
+    known: &mut Known,
+    findings: &mut Vec<String>,
+) -> Result<StoreId, OpenError> {
+    let name = spec.store.name().to_owned();
+    let creating = known.head.is_none();
+    if let (Some(id), false) = (known.stores.get(&name), creating) {
+        return match check_identity(&*spec.store, &known.archive, id).await {
+            Ok(_) => Ok(id.clone()),
+            Err(error @ StoreError::Unavailable { .. }) if spec.role == StoreRole::Lagging && !spec.home => {
+                findings.push(format!("store {name} is away: {error}"));
+                Ok(id.clone())
+            }
+            Err(error) => Err(error.into()),
+        };
+    }
+    let found = read_identity(&*spec.store).await?;
+    let id = match (&found, known.stores.get(&name)) {
+        (Some(identity), _) => identity.store.clone(),
+        (None, Some(id)) => id.clone(),
+        (None, None) => {
+            let drawn = draw(parts)?;
+            StoreId::parse(&drawn).map_err(|error| ArchiveError::internal("drawing an id", error))?
+        }
+    };
+    known.stores.insert(name, id.clone());
+    known.write(&options.data).map_err(folder(&options.data))?;
+    let identity = StoreIdentity::new(known.archive.clone(), id.clone(), parts.clock.now());
+    let (readme, extract) =
+        (Bytes::from_static(store_files::README.as_bytes()), Bytes::from_static(store_files::EXTRACT.as_bytes()));
+    initialise(&*spec.store, &identity, readme, extract).await?;
+    Ok(id)
+}
+
+async fn fitness_of(spec: &StoreSpec, parts: &Parts) -> Result<LedgerFitness, StoreError> {
+    let store: Arc<dyn ConditionalStore> = spec.store.clone();
+    probe(store, &*parts.entropy).await
+}
+
+fn fitness_in_words(
+    spec: &StoreSpec,
+    fitness: Result<LedgerFitness, StoreError>,
+    findings: &mut Vec<String>,
+) -> String {
+    let name = spec.store.name();
+    match fitness {
+        Ok(LedgerFitness::Good) => "creates once".to_owned(),
+        Ok(LedgerFitness::OneWriterOnly) => {
+            findings.push(format!(
+                "store {name} checks and then writes: good for one writer, but not to take over from a machine that still runs"
+            ));
+            "creates once, one writer".to_owned()
+        }
+        Ok(LedgerFitness::Unfit) => "overwrites: packs only".to_owned(),
+        Err(error) => {
+            findings.push(format!("store {name} could not be probed: {error}"));
+            "not probed".to_owned()
+        }
+    }
+}
+
+async fn open_ledger(options: &ArchiveOptions, parts: &Parts, identified: &Identified) -> Result<Opened, OpenError> {
+    let member = |member: &Member| crate::ledger::Member { id: member.id.clone(), store: member.store.clone() };
+    let stores = LedgerStores {
+        home: member(identified.stores.home()),
+        required: identified.stores.required().skip(1).map(member).collect(),
+        lagging: identified.stores.lagging().map(member).collect(),
+    };
+    let remembered = identified.known.head.clone();
+    let when_empty = if remembered.is_none() { WhenEmpty::CreateArchive } else { WhenEmpty::Refuse };
+    let program = Word::parse(&options.program).map_err(|error| ArchiveError::internal("naming the program", error))?;
+    let opening = Opening {
+        archive: identified.known.archive.clone(),
+        stores,
+        remembered,
+        clock: Arc::clone(&parts.clock),
+        entropy: Arc::clone(&parts.entropy),
+        options: OpenOptions { batch_window: std::time::Duration::ZERO, when_empty, checked: None, program },
+    };
+    Ok(Ledger::open(opening).await?)
+}
+
+/// Reads the whole ledger of the home into memory's fold.
+async fn read_history(stores: &StoreSet, archive: &ArchiveId, head: &Head) -> Result<History, OpenError> {
+    let home = stores.home().store.clone();
+    let mut history = History::default();
+    let LedgerState::EndsAt(end) = find_end(&*home).await? else { return Ok(history) };
+    let mut entries = Entries::begin(home, archive.clone(), Filter::default(), end).await?;
+    while let Some(recorded) = entries.next().await? {
+        history.absorb(&recorded);
+    }
+    debug_assert!(history.size() >= head.size, "the ledger was just opened up to its head");
+    Ok(history)
+}
+
+async fn open_journal(
+    options: &ArchiveOptions,
+    parts: &Parts,
+    identified: &Identified,
+    history: &History,
+    head: &Head,
+) -> Result<(Journal, Recovered), OpenError> {
+    let limits = &options.journal;
+    let folder = options.data.join("journal");
+    let journal = JournalOptions {
+        mirror: limits.mirror.clone(),
+        scratch: options.data.join("scratch"),
+        numbers_from: history.told(head.epoch) + 1,
+        segment_bytes: limits.segment_bytes,
+        inline_bytes: limits.inline_bytes,
+        memory_bytes: limits.memory_bytes,
+        cap_bytes: limits.cap_bytes,
+        receipts_max: options.overlay_receipts.saturating_mul(2),
+        reserve_bytes: limits.reserve_bytes,
+        compact_after: limits.compact_after,
+        allow_volatile: limits.allow_volatile,
+        ..JournalOptions::new(folder, identified.known.archive.clone(), head.epoch)
+    };
+    let (clock, entropy) = (Arc::clone(&parts.clock), Arc::clone(&parts.entropy));
+    let opened = tokio::task::spawn_blocking(move || Journal::open(journal, clock, entropy)).await;
+    Ok(opened.map_err(|error| ArchiveError::internal("opening the journal", error))??)
+}
+
+/// Opens the catalog; one that cannot be used is put aside and made anew. Tells whether it is empty for that reason.
+async fn open_catalog(options: &ArchiveOptions) -> Result<(Arc<dyn Catalog>, bool), OpenError> {
+    let path = options.data.join("catalog");
+    let sled = SledOptions { cache_bytes: options.catalog_cache_bytes, ..SledOptions::default() };
+    let opened = tokio::task::spawn_blocking(move || {
+        let is_missing = !path.exists();
+        match open_embedded(&path, sled)? {
+            CatalogState::Ready(catalog) => Ok((catalog, is_missing)),
+            CatalogState::Damaged(error) => {
+                tracing::error!(%error, "the catalog is put aside and rebuilt");
+                put_aside(&path)?;
+                match open_embedded(&path, sled)? {
+                    CatalogState::Ready(catalog) => Ok((catalog, true)),
+                    CatalogState::Damaged(error) => Err(OpenError::Catalog(error)),
+                }
+            }
+        }
+    });
+    let (catalog, is_new) = opened.await.map_err(|error| ArchiveError::internal("opening the catalog", error))??;
+    Ok((Arc::new(catalog), is_new))
+}
+
+/// Moves a damaged catalog to `catalog.bad-…`; an older one of that name makes room: it is a cache, never evidence.
+fn put_aside(path: &Path) -> Result<(), OpenError> {
+    let aside = path.with_extension("bad");
+    match std::fs::remove_dir_all(&aside) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(folder(&aside)(error)),
+        _ => {}
+    }
+    std::fs::rename(path, &aside).map_err(folder(path))
+}

@@ -1,0 +1,199 @@
+//! A version opened for reading: the file, its frames, its bulk values, its header. Everything that leaves here was
+//! checked by the reader beneath (promise I9), and nothing is held that grows with the size of the instance (I12).
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::stream::{self, BoxStream, StreamExt as _};
+
+use super::error::ArchiveError;
+use super::inflated::Inflated;
+use crate::dicom::cut::Fragment;
+use crate::dicom::prefix;
+use crate::dicom::scan::{Input, ScanLimits, ScanOptions, Scanner};
+use crate::instance::{HeldReceipt, VersionFacts};
+use crate::reading::VersionReader;
+
+/// Bytes as they are read; ends early only with an error.
+pub type ByteStream = BoxStream<'static, Result<Bytes, ArchiveError>>;
+
+/// A header made on demand is no longer than this (bytes of JSON).
+const HEADER_ON_DEMAND_MAX: usize = 64 * 1024 * 1024;
+
+/// A version opened for reading.
+#[derive(Debug)]
+pub struct OpenVersion {
+    facts: VersionFacts,
+    receipts: Vec<HeldReceipt>,
+    reader: Arc<dyn VersionReader>,
+    header: Option<Bytes>,
+    scratch: std::path::PathBuf,
+}
+
+/// One distinct file of a version: the same content may have come with several prefixes.
+#[derive(Clone, Debug)]
+pub struct DistinctFile {
+    /// Preamble, `DICM` and meta group.
+    pub prefix: Bytes,
+    /// The lowest-numbered receipt that brought it.
+    pub receipt: crate::identifiers::ReceiptNumber,
+}
+
+impl OpenVersion {
+    pub(crate) fn new(
+        facts: VersionFacts,
+        mut receipts: Vec<HeldReceipt>,
+        reader: Arc<dyn VersionReader>,
+        header: Option<Bytes>,
+        scratch: std::path::PathBuf,
+    ) -> Arc<Self> {
+        receipts.sort_by_key(|held| held.receipt.number);
+        Arc::new(Self { facts, receipts, reader, header, scratch })
+    }
+
+    /// What it is.
+    #[must_use]
+    pub fn facts(&self) -> &VersionFacts {
+        &self.facts
+    }
+
+    /// Its receipts with their prefixes, lowest number first.
+    #[must_use]
+    pub fn receipts(&self) -> &[HeldReceipt] {
+        &self.receipts
+    }
+
+    /// The distinct files of this version, the one of the lowest-numbered receipt first.
+    #[must_use]
+    pub fn distinct_files(&self) -> Vec<DistinctFile> {
+        let mut files: Vec<DistinctFile> = Vec::new();
+        for held in &self.receipts {
+            let composed = || prefix::compose(&self.facts, &held.receipt);
+            let bytes = held.prefix.clone().unwrap_or_else(composed);
+            if !files.iter().any(|file| file.prefix == bytes) {
+                files.push(DistinctFile { prefix: bytes.into(), receipt: held.receipt.number });
+            }
+        }
+        files
+    }
+
+    /// Bytes of the Part 10 file.
+    #[must_use]
+    pub fn file_length(&self) -> u64 {
+        self.first_prefix().len() as u64 + self.facts.content_length
+    }
+
+    fn first_prefix(&self) -> Bytes {
+        self.distinct_files().into_iter().next().map(|file| file.prefix).unwrap_or_default()
+    }
+
+    /// The Part 10 file, byte for byte as its lowest-numbered receipt brought it.
+    #[must_use]
+    pub fn file(self: Arc<Self>) -> ByteStream {
+        let prefix = self.first_prefix();
+        self.file_with(prefix)
+    }
+
+    /// The file with one of its prefixes.
+    #[must_use]
+    pub fn file_with(self: Arc<Self>, prefix: Bytes) -> ByteStream {
+        let content = self.content();
+        stream::once(async move { Ok(prefix) })
+            .filter(|first| {
+                let keep = first.as_ref().map_or(true, |bytes| !bytes.is_empty());
+                futures::future::ready(keep)
+            })
+            .chain(content)
+            .boxed()
+    }
+
+    /// The data set as it came.
+    #[must_use]
+    pub fn content(self: Arc<Self>) -> ByteStream {
+        let length = self.facts.content_length;
+        self.stored(0..length)
+    }
+
+    /// One frame as stored, its fragments joined, by index from 0, with its length; `None` past the last, and where
+    /// frames cannot be told apart.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Read`].
+    pub async fn frame(self: Arc<Self>, index: u64) -> Result<Option<(u64, ByteStream)>, ArchiveError> {
+        let Some(fragments) = self.reader.frame(index).await? else { return Ok(None) };
+        let length = fragments.iter().map(|fragment| fragment.length).sum();
+        Ok(Some((length, self.fragments(fragments))))
+    }
+
+    fn fragments(self: Arc<Self>, fragments: Vec<Fragment>) -> ByteStream {
+        let ranges = stream::iter(fragments).map(|fragment| fragment.offset..fragment.offset + fragment.length);
+        ranges.flat_map(move |range| Arc::clone(&self).range(range)).boxed()
+    }
+
+    /// A value by its place in the content, or in the inflated content of a deflated version; `None` where it does not
+    /// lie within.
+    ///
+    /// # Errors
+    /// None today; reading may fail later, in the stream.
+    pub fn bulk(self: Arc<Self>, offset: u64, length: u64) -> Result<Option<ByteStream>, ArchiveError> {
+        let Some(end) = offset.checked_add(length) else { return Ok(None) };
+        if !self.facts.inflated && end > self.facts.content_length {
+            return Ok(None);
+        }
+        Ok(Some(self.range(offset..end)))
+    }
+
+    /// A range in the space that fragments and bulk references count in.
+    fn range(self: Arc<Self>, range: Range<u64>) -> ByteStream {
+        if self.facts.inflated { Inflated::new(self.content(), range).boxed() } else { self.stored(range) }
+    }
+
+    /// A range of the content as stored.
+    fn stored(self: Arc<Self>, range: Range<u64>) -> ByteStream {
+        stream::try_unfold(range, move |range| {
+            let this = Arc::clone(&self);
+            async move {
+                if range.is_empty() {
+                    return Ok(None);
+                }
+                let bytes = this.reader.read(range.clone()).await?;
+                if bytes.is_empty() {
+                    return Err(ArchiveError::Internal(format!(
+                        "content of {} ends early",
+                        this.facts.version.content
+                    )));
+                }
+                let next = range.start + bytes.len() as u64..range.end;
+                Ok(Some((bytes, next)))
+            }
+        })
+        .boxed()
+    }
+
+    /// The header as one DICOM JSON object, UTF-8, bulk values by reference
+    /// ([`crate::dicom::scan::BULK_URL_TOKEN`]). Where a pack does not hold it, it is made from the bytes.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Read`]; [`ArchiveError::Refused`] where the bytes cannot be scanned any more, which is a defect.
+    pub async fn header_json(self: Arc<Self>) -> Result<Bytes, ArchiveError> {
+        if let Some(header) = &self.header {
+            return Ok(header.clone());
+        }
+        let assumed_charset = self.receipts.first().and_then(|held| held.receipt.resolved.assumed_charset.clone());
+        let options = ScanOptions {
+            input: Input::DataSet(self.facts.version.transfer_syntax.clone()),
+            scratch: self.scratch.clone(),
+            limits: ScanLimits { header_json_bytes: HEADER_ON_DEMAND_MAX, ..ScanLimits::default() },
+            assumed_charset,
+            header_json: true,
+        };
+        let mut scanner = Scanner::new(options).map_err(|error| ArchiveError::internal("scratch space", error))?;
+        let mut content = self.content();
+        while let Some(bytes) = content.next().await {
+            scanner.push(&bytes?)?;
+        }
+        let scan = scanner.finish()?;
+        scan.header_json.map(Bytes::from).ok_or_else(|| ArchiveError::Full("the header is over 64 MiB as JSON".into()))
+    }
+}

@@ -1,0 +1,278 @@
+//! Rebuilding: the catalog anew from ledger and packs, while reads and receiving go on (promise I3).
+//!
+//! Meanwhile a miss is never "absent": what was not found so far may exist. Sealing waits until it is over.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures::Stream;
+use futures::stream;
+use parking_lot::Mutex;
+use serde::Serialize;
+use tokio::sync::watch;
+
+use super::Archive;
+use super::error::ArchiveError;
+use crate::caller::Caller;
+use crate::ledger::entry::EntryBody;
+
+/// How far a rebuild is.
+#[derive(Clone, Copy, PartialEq, Debug, Default, Serialize)]
+pub struct RebuildProgress {
+    /// Packs read.
+    pub done: u64,
+    /// Packs there are.
+    pub total: u64,
+    /// Versions that came with them.
+    pub versions: u64,
+    /// Seconds since it began.
+    pub seconds: f64,
+}
+
+impl RebuildProgress {
+    fn percent(self) -> u8 {
+        let share = self.done.saturating_mul(100) / self.total.max(1);
+        u8::try_from(share.min(99)).unwrap_or(99)
+    }
+}
+
+/// An event of a rebuild that somebody follows.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum RebuildEvent {
+    /// It goes on.
+    Progress(RebuildProgress),
+    /// It is done.
+    Finished {
+        /// Packs read.
+        packs: u64,
+        /// Versions that came with them.
+        versions: u64,
+        /// Seconds it took.
+        seconds: f64,
+    },
+    /// It ended early; it is tried again.
+    Failed {
+        /// Why.
+        what: String,
+    },
+}
+
+/// The state of rebuilding.
+#[derive(Debug)]
+pub(super) struct Rebuild {
+    progress: watch::Sender<Option<RebuildProgress>>,
+    catalog_follows: AtomicBool,
+    started: Mutex<Duration>,
+    wanted: AtomicBool,
+    last_failure: Mutex<Option<String>>,
+}
+
+impl Default for Rebuild {
+    fn default() -> Self {
+        Self {
+            progress: watch::Sender::new(None),
+            catalog_follows: AtomicBool::new(true),
+            started: Mutex::new(Duration::ZERO),
+            wanted: AtomicBool::new(false),
+            last_failure: Mutex::new(None),
+        }
+    }
+}
+
+impl Rebuild {
+    /// Whether every entry is applied to the catalog as it is appended.
+    pub(super) fn catalog_follows(&self) -> bool {
+        self.catalog_follows.load(Ordering::SeqCst)
+    }
+
+    /// How far, while it goes on.
+    pub(super) fn progress(&self) -> Option<RebuildProgress> {
+        *self.progress.borrow()
+    }
+
+    fn begin(&self, now: Duration) -> bool {
+        let first = self.catalog_follows.swap(false, Ordering::SeqCst);
+        if first {
+            *self.started.lock() = now;
+            self.progress.send_replace(Some(RebuildProgress::default()));
+        }
+        first
+    }
+
+    fn advance(&self, now: Duration, change: impl FnOnce(&mut RebuildProgress)) {
+        let seconds = now.saturating_sub(*self.started.lock()).as_secs_f64();
+        self.progress.send_modify(|progress| {
+            let progress = progress.get_or_insert_default();
+            progress.seconds = seconds;
+            change(progress);
+        });
+    }
+
+    fn end(&self, failure: Option<String>) {
+        *self.last_failure.lock() = failure;
+        self.progress.send_replace(None);
+    }
+}
+
+impl Archive {
+    /// The error for something that was not found: while the catalog is being rebuilt it may exist all the same.
+    pub(super) fn not_found(&self, what: String) -> ArchiveError {
+        match self.rebuild.progress() {
+            Some(progress) => ArchiveError::Rebuilding { percent: progress.percent(), retry_after_seconds: 10 },
+            None => ArchiveError::NotFound(what),
+        }
+    }
+
+    /// The catalog was found damaged while it was used: it is rebuilt at the next occasion.
+    pub(super) fn catalog_is_damaged(&self) {
+        tracing::error!("the catalog is damaged; it is rebuilt from the stores, queries say that they are incomplete");
+        self.rebuild.wanted.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether a rebuild was asked for by damage.
+    pub(super) fn take_wanted_rebuild(&self) -> bool {
+        self.rebuild.wanted.swap(false, Ordering::SeqCst)
+    }
+
+    /// Forgets the catalog and makes it anew; gives its progress, which goes on whether or not anybody follows.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Busy`] while one goes on.
+    pub fn rebuild(
+        self: &Arc<Self>,
+        caller: &Caller,
+    ) -> Result<impl Stream<Item = RebuildEvent> + Send + 'static + use<>, ArchiveError> {
+        tracing::info!(by = %caller.name, "the catalog is rebuilt");
+        if !self.rebuild.begin(self.clock.monotonic()) {
+            return Err(ArchiveError::Busy(
+                "the catalog is being rebuilt already; `vellum status` shows how far".into(),
+            ));
+        }
+        let follow = self.rebuild.progress.subscribe();
+        let archive = Arc::clone(self);
+        tokio::spawn(async move { archive.run_rebuild(true).await });
+        Ok(self.follow_rebuild(follow))
+    }
+
+    fn follow_rebuild(
+        self: &Arc<Self>,
+        follow: watch::Receiver<Option<RebuildProgress>>,
+    ) -> impl Stream<Item = RebuildEvent> + Send + 'static + use<> {
+        let archive = Arc::clone(self);
+        let state = (archive, follow, RebuildProgress::default(), false);
+        stream::unfold(state, |(archive, mut follow, mut last, ended)| async move {
+            if ended || follow.changed().await.is_err() {
+                return None;
+            }
+            let now = *follow.borrow_and_update();
+            let event = match (now, archive.rebuild.last_failure.lock().clone()) {
+                (Some(progress), _) => {
+                    last = progress;
+                    RebuildEvent::Progress(progress)
+                }
+                (None, Some(what)) => RebuildEvent::Failed { what },
+                (None, None) => {
+                    RebuildEvent::Finished { packs: last.done, versions: last.versions, seconds: last.seconds }
+                }
+            };
+            Some((event, (archive, follow, last, now.is_none())))
+        })
+    }
+
+    /// Waits until no rebuild goes on.
+    pub async fn rebuilt(&self) {
+        // The sender lives as long as this archive.
+        let mut progress = self.rebuild.progress.subscribe();
+        let _open = progress.wait_for(Option::is_none).await;
+    }
+
+    /// Begins a rebuild in the background: `from_nothing`, or from where the catalog stands.
+    pub(super) fn start_rebuild(self: &Arc<Self>, from_nothing: bool) {
+        if self.rebuild.begin(self.clock.monotonic()) {
+            let archive = Arc::clone(self);
+            tokio::spawn(async move { archive.run_rebuild(from_nothing).await });
+        }
+    }
+
+    /// Rebuilds; what fails is tried again after a pause, for without a catalog the archive is half blind.
+    async fn run_rebuild(self: &Arc<Self>, mut from_nothing: bool) {
+        self.gate_is_shut_for_rebuild(true);
+        loop {
+            let outcome = self.rebuild_once(from_nothing).await;
+            match outcome {
+                Ok(()) => break,
+                Err(error) if self.is_closed() => {
+                    self.rebuild.end(Some(error.to_string()));
+                    return;
+                }
+                Err(error) => {
+                    tracing::error!(%error, "rebuilding the catalog failed; it goes on in 10 s");
+                    *self.rebuild.last_failure.lock() = Some(error.to_string());
+                    tokio::time::sleep(Duration::from_secs(10)).await;
+                    from_nothing = self.take_wanted_rebuild();
+                }
+            }
+        }
+        let progress = self.rebuild.progress().unwrap_or_default();
+        tracing::info!(
+            packs = progress.done,
+            versions = progress.versions,
+            seconds = progress.seconds,
+            "the catalog is complete"
+        );
+        self.rebuild.end(None);
+        self.gate_is_shut_for_rebuild(false);
+        self.release_what_is_sealed().await;
+    }
+
+    async fn rebuild_once(self: &Arc<Self>, from_nothing: bool) -> Result<(), ArchiveError> {
+        if from_nothing {
+            self.in_catalog(|catalog| catalog.clear()).await?;
+        }
+        let total = self.history.lock().pack_count() as u64;
+        self.rebuild.advance(self.clock.monotonic(), |progress| {
+            *progress = RebuildProgress { total, ..RebuildProgress::default() };
+        });
+        loop {
+            let from = self.in_catalog(|catalog| catalog.watermark()).await?;
+            self.apply_from(from).await?;
+            // What was appended meanwhile is applied too; with the turn held, nothing more can come.
+            let turn = self.ledger_turn.lock().await;
+            let reached = self.in_catalog(|catalog| catalog.watermark()).await?;
+            if reached >= self.history.lock().size() {
+                self.in_catalog(|catalog| catalog.checkpoint()).await?;
+                self.rebuild.catalog_follows.store(true, Ordering::SeqCst);
+                return Ok(());
+            }
+            drop(turn);
+        }
+    }
+
+    async fn apply_from(&self, from: u64) -> Result<(), ArchiveError> {
+        let mut entries = self.entries_from(from).await?;
+        let failed = |error| ArchiveError::internal("reading the ledger", error);
+        while let Some(recorded) = entries.next().await.map_err(failed)? {
+            if self.is_closed() {
+                return Err(ArchiveError::Busy("the archive is closing; the rebuild goes on at the next start".into()));
+            }
+            // Only what the history has absorbed: it says which packs still count.
+            if recorded.entry.n >= self.history.lock().size() {
+                return Ok(());
+            }
+            self.apply(&recorded).await?;
+            let (packs, versions) = match &recorded.entry.body {
+                EntryBody::Sealed { pack, versions, .. } | EntryBody::Merged { pack, versions, .. } => {
+                    if self.history.lock().counts(&pack.pack) { (1, *versions) } else { (0, 0) }
+                }
+                _ => continue,
+            };
+            self.rebuild.advance(self.clock.monotonic(), |progress| {
+                progress.done += packs;
+                progress.versions += versions;
+            });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,150 @@
+//! Recording: every change of what the archive holds goes into the ledger first, then into memory and catalog, in the
+//! order of the ledger (promise I10). One at a time: the turn is held from the append until catalog and history follow.
+
+use futures::StreamExt as _;
+
+use super::Archive;
+use super::error::ArchiveError;
+use crate::catalog::versions::Promotion;
+use crate::catalog::{CHANGE_LINES_MAX, CatalogChange, ChangeKind};
+use crate::identifiers::PackId;
+use crate::ledger::entry::EntryBody;
+use crate::ledger::{Appended, Entries, Filter, LedgerError, LedgerState, Recorded, find_end};
+use crate::pack::{PackReader, PackRef};
+
+impl Archive {
+    /// As [`Archive::record`], for who only needs to know that it is done.
+    pub(super) async fn record_all(&self, bodies: Vec<EntryBody>) -> Result<(), ArchiveError> {
+        self.record(bodies).await.map(drop)
+    }
+
+    /// Appends entries and applies them. Answers when they are durable in home and in every required store; an error
+    /// where one of those lacks them says so, and what was appended is applied all the same.
+    ///
+    /// A crash after the append leaves a catalog that is behind the ledger: the next start replays the rest.
+    pub(super) async fn record(&self, bodies: Vec<EntryBody>) -> Result<Appended, ArchiveError> {
+        let _turn = self.ledger_turn.lock().await;
+        // An earlier append may have ended without an answer and be there all the same.
+        let standing = self.ledger.settle().await.map_err(|error| self.ledger_failed(error))?;
+        self.follow(standing.head.size).await?;
+        let appended = self.ledger.append(bodies).await.map_err(|error| self.ledger_failed(error))?;
+        self.follow(appended.last + 1).await?;
+        self.remember_head().await;
+        if appended.is_in_all_required() {
+            Ok(appended)
+        } else {
+            let missing: Vec<String> = appended.standing.missing.iter().map(ToString::to_string).collect();
+            Err(ArchiveError::Busy(format!(
+                "the ledger entry is not in these required stores yet: {}; what waits for it goes on when they are back",
+                missing.join(", ")
+            )))
+        }
+    }
+
+    fn ledger_failed(&self, error: LedgerError) -> ArchiveError {
+        if let Some(stopped) = self.ledger.stopped() {
+            self.stop(format!("the ledger: {stopped}"));
+        }
+        ArchiveError::Internal(format!("the ledger: {error}"))
+    }
+
+    /// Brings history and catalog up to so many entries. Whoever calls has the turn.
+    async fn follow(&self, size: u64) -> Result<(), ArchiveError> {
+        let from = self.history.lock().size();
+        if from >= size {
+            return Ok(());
+        }
+        let mut entries = self.entries_from(from).await?;
+        while let Some(recorded) = entries.next().await.map_err(|error| self.ledger_failed(error))? {
+            self.history.lock().absorb(&recorded);
+            // While the catalog is being rebuilt, the rebuild itself comes to this entry.
+            if self.rebuild.catalog_follows() {
+                self.apply(&recorded).await?;
+            }
+            if recorded.entry.n + 1 >= size {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The ledger's entries from an index on, read from home.
+    pub(super) async fn entries_from(&self, from: u64) -> Result<Entries, ArchiveError> {
+        let home = self.stores.home().store.clone();
+        let failed = |error: LedgerError| ArchiveError::Internal(format!("the ledger: {error}"));
+        let LedgerState::EndsAt(end) = find_end(&*home).await.map_err(failed)? else {
+            return Err(ArchiveError::Internal(format!("store {} holds no readable ledger any more", home.name())));
+        };
+        let filter = Filter { from, ..Filter::default() };
+        Entries::begin(home, self.archive_id.clone(), filter, end).await.map_err(failed)
+    }
+
+    /// Applies one entry to the catalog; the history has absorbed it before.
+    pub(super) async fn apply(&self, recorded: &Recorded) -> Result<(), ArchiveError> {
+        let watermark = Some(recorded.entry.n + 1);
+        match &recorded.entry.body {
+            EntryBody::Sealed { pack, .. } => self.apply_pack(pack, None, watermark).await,
+            EntryBody::Merged { pack, replaces, .. } => self.apply_pack(pack, Some(replaces), watermark).await,
+            EntryBody::VersionPromoted { study, sop, version, after, .. } => {
+                let promotion = Promotion {
+                    entry: recorded.entry.n,
+                    study: study.clone(),
+                    sop: sop.clone(),
+                    version: version.clone(),
+                    after: after.clone(),
+                };
+                self.apply_change(CatalogChange { watermark, kind: ChangeKind::Promoted(promotion) }).await
+            }
+            _ => self.apply_change(CatalogChange { watermark, kind: ChangeKind::Nothing }).await,
+        }
+    }
+
+    /// Applies the index of a pack. One that was replaced later brings nothing: its successor holds all of it, and it may
+    /// be gone from the stores.
+    async fn apply_pack(
+        &self,
+        pack: &PackRef,
+        replaces: Option<&Vec<PackId>>,
+        watermark: Option<u64>,
+    ) -> Result<(), ArchiveError> {
+        if !self.history.lock().counts(&pack.pack) {
+            return self.apply_change(CatalogChange { watermark, kind: ChangeKind::Nothing }).await;
+        }
+        let reader = self.pack_reader(pack).await?;
+        let mut lines = reader.index(reader.lines()).chunks(CHANGE_LINES_MAX).peekable();
+        let mut lines = std::pin::Pin::new(&mut lines);
+        while let Some(chunk) = lines.next().await {
+            let lines_now = chunk.into_iter().collect::<Result<Vec<_>, _>>()?;
+            let is_last = lines.as_mut().peek().await.is_none();
+            let kind = match replaces {
+                None => ChangeKind::Sealed { pack: pack.clone(), lines: lines_now },
+                Some(replaces) => {
+                    ChangeKind::Merged { pack: pack.clone(), lines: lines_now, replaces: replaces.clone() }
+                }
+            };
+            let watermark = if is_last { watermark } else { None };
+            self.apply_change(CatalogChange { watermark, kind }).await?;
+        }
+        Ok(())
+    }
+
+    async fn apply_change(&self, change: CatalogChange) -> Result<(), ArchiveError> {
+        let holdings = self.holdings.clone();
+        let applied = tokio::task::spawn_blocking(move || holdings.catalog().apply(&change)).await;
+        let applied = applied.map_err(|error| ArchiveError::internal("applying to the catalog", error))?;
+        let found = applied.map_err(|error| {
+            if error.wants_rebuild() {
+                self.catalog_is_damaged();
+            }
+            ArchiveError::internal("the catalog", error)
+        })?;
+        self.note_cases(found);
+        Ok(())
+    }
+
+    /// A pack opened for reading, from whichever store has a good copy.
+    pub(super) async fn pack_reader(&self, pack: &PackRef) -> Result<PackReader, ArchiveError> {
+        let stores: Vec<_> = self.stores.read_order().map(|member| member.store.clone()).collect();
+        Ok(PackReader::open(&stores, pack.clone(), &self.pack_cache, self.damage_observer()).await?)
+    }
+}

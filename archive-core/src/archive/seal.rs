@@ -1,0 +1,238 @@
+//! Sealing: what is in the journal becomes a pack. The steps, each of which must be complete before the next begins
+//! (docs/FORMAT.md, "Sealing"): freeze the receipts, build the pack in scratch, read the scratch file back and compare,
+//! create it in each required store and read it back there, append `sealed`, apply to the catalog, release the journal.
+//!
+//! A crash anywhere in between means: run again. What lies in a store and is not in the ledger is an orphan, and harmless.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::Archive;
+use super::error::ArchiveError;
+use super::pack_source::{PackItem, build_pack};
+use crate::caller::Caller;
+use crate::identifiers::{ReceiptNumber, SeriesUid, Sha256Digest, StudyUid};
+use crate::instance::VersionKey;
+use crate::journal::JournalEntry;
+use crate::ledger::entry::{EntryBody, ReceiptRanges};
+use crate::pack::BuiltPack;
+
+/// Receipts in one pack, at most: an index of more would be slow to read.
+const PACK_RECEIPTS_MAX: usize = 50_000;
+
+/// What sealing did.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct SealSummary {
+    /// Studies sealed.
+    pub studies: u64,
+    /// Packs made.
+    pub packs: u64,
+    /// Versions in them.
+    pub versions: u64,
+    /// Studies that are not due yet.
+    pub waiting: u64,
+    /// What failed, for people; it is tried again.
+    pub failed: Vec<String>,
+}
+
+/// Receipts of one version that go into a pack together.
+#[derive(Clone, Debug)]
+pub(super) struct Frozen {
+    /// Lowest number first.
+    pub(super) entries: Vec<Arc<JournalEntry>>,
+    /// The bytes go in too; otherwise a pack that was just read back has them.
+    pub(super) with_content: bool,
+}
+
+impl Frozen {
+    fn content_length(&self) -> u64 {
+        match self.entries.first() {
+            Some(entry) if self.with_content => entry.facts.content_length,
+            _ => 0,
+        }
+    }
+}
+
+impl Archive {
+    /// Seals what is due, for the worker.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Full`] and others where nothing can be sealed at all; single studies that fail are logged.
+    pub async fn seal_due(self: &Arc<Self>) -> Result<(), ArchiveError> {
+        if self.take_wanted_rebuild() {
+            self.start_rebuild(true);
+        }
+        if self.rebuild.progress().is_none() {
+            self.seal_studies(false).await;
+        }
+        Ok(())
+    }
+
+    /// Seals what is due, or with `now` everything that is not sealed.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Rebuilding`] while the catalog is being rebuilt.
+    pub async fn seal(self: &Arc<Self>, caller: &Caller, now: bool) -> Result<SealSummary, ArchiveError> {
+        tracing::info!(by = %caller.name, now, "sealing was asked for");
+        if self.rebuild.progress().is_some() {
+            return Err(self.not_found(String::new()));
+        }
+        Ok(self.seal_studies(now).await)
+    }
+
+    async fn seal_studies(self: &Arc<Self>, now: bool) -> SealSummary {
+        let options = &self.options.seal;
+        let all = now || self.must_seal_early();
+        let due = self.unsealed.due(self.clock.monotonic(), options.quiet, options.max_age, all);
+        let mut summary = SealSummary::default();
+        for study in due {
+            if self.is_closed() {
+                break;
+            }
+            match self.seal_study(&study).await {
+                Ok((packs, versions)) => {
+                    summary.studies += 1;
+                    summary.packs += packs;
+                    summary.versions += versions;
+                }
+                Err(error) => {
+                    let failures = self.unsealed.failed(&study, self.clock.monotonic());
+                    metrics::counter!("vellum_seal_failures_total").increment(1);
+                    tracing::warn!(study = %study, failures, %error, "a study could not be sealed; it stays in the journal");
+                    summary.failed.push(format!("study {}: {error}", study));
+                    if failures == options.attempts {
+                        self.open_case_cannot_seal(&study).await;
+                    }
+                }
+            }
+        }
+        summary.waiting = self.unsealed.count() as u64;
+        summary
+    }
+
+    /// Seals one study; gives packs and versions.
+    async fn seal_study(self: &Arc<Self>, study: &StudyUid) -> Result<(u64, u64), ArchiveError> {
+        let _study = self.study_locks.lock(study).await;
+        tracing::debug!(%study, "seal begins");
+        self.unsealed.freeze(study);
+        let frozen = self.freeze(study).await?;
+        let receipts: usize = frozen.values().map(|frozen| frozen.entries.len()).sum();
+        let (mut packs, mut versions) = (0, 0);
+        for group in self.into_packs(frozen) {
+            versions += group.len() as u64;
+            packs += 1;
+            self.seal_group(study, group).await?;
+        }
+        self.unsealed.thaw(study, self.clock.monotonic());
+        metrics::counter!("vellum_sealed_packs_total").increment(packs);
+        tracing::debug!(%study, packs, versions, "seal ends");
+        if packs > 0 {
+            tracing::info!(%study, packs, versions, receipts, "sealed");
+        }
+        Ok((packs, versions))
+    }
+
+    /// The unsealed receipts of a study, by version in the order of a pack. Where a pack has the bytes of a version
+    /// already, it is read back now: if it is whole, only the receipts go into the new pack, otherwise the bytes again.
+    async fn freeze(
+        self: &Arc<Self>,
+        study: &StudyUid,
+    ) -> Result<BTreeMap<(SeriesUid, ReceiptNumber), Frozen>, ArchiveError> {
+        let mut by_version: HashMap<(crate::identifiers::SopUid, VersionKey), Vec<Arc<JournalEntry>>> = HashMap::new();
+        for number in self.unsealed.receipts_of(study) {
+            let entry = Arc::new(self.journal.entry(number).await?);
+            let version = (entry.facts.keys.sop.clone(), entry.facts.version.clone());
+            by_version.entry(version).or_default().push(entry);
+        }
+        let mut frozen = BTreeMap::new();
+        for entries in by_version.into_values() {
+            let mut entries = entries;
+            entries.sort_by_key(|entry| entry.number());
+            let Some(first) = entries.first() else { continue };
+            let key = (first.facts.keys.series.clone(), first.number());
+            let with_content = !self.sealed_copy_is_whole(first).await?;
+            frozen.insert(key, Frozen { entries, with_content });
+        }
+        Ok(frozen)
+    }
+
+    /// Divides versions into packs of about the target size.
+    fn into_packs(&self, frozen: BTreeMap<(SeriesUid, ReceiptNumber), Frozen>) -> Vec<Vec<Frozen>> {
+        let mut packs: Vec<Vec<Frozen>> = Vec::new();
+        let (mut bytes, mut receipts) = (u64::MAX, 0_usize);
+        for frozen in frozen.into_values() {
+            let (more_bytes, more_receipts) = (frozen.content_length(), frozen.entries.len());
+            let fits = bytes.saturating_add(more_bytes) <= self.options.seal.pack_target
+                && receipts + more_receipts <= PACK_RECEIPTS_MAX;
+            if !fits {
+                packs.push(Vec::new());
+                (bytes, receipts) = (0, 0);
+            }
+            bytes += more_bytes;
+            receipts += more_receipts;
+            if let Some(pack) = packs.last_mut() {
+                pack.push(frozen);
+            }
+        }
+        packs
+    }
+
+    async fn seal_group(self: &Arc<Self>, study: &StudyUid, group: Vec<Frozen>) -> Result<(), ArchiveError> {
+        let numbers: Vec<ReceiptNumber> =
+            group.iter().flat_map(|frozen| frozen.entries.iter().map(|entry| entry.number())).collect();
+        let versions = group.len() as u64;
+        // A crash while building or verifying leaves a scratch file, which the next start removes.
+        let built =
+            self.build(study, group.into_iter().map(PackItem::Journal).collect(), self.options.seal.zstd_level).await?;
+        // A crash after this leaves an orphan in some stores; the study is sealed again under another name.
+        let stores = self.create_in_stores(&built).await?;
+        let after = self.history.lock().after();
+        let sealed = EntryBody::Sealed {
+            pack: built.pack.clone(),
+            receipts: ReceiptRanges::covering(numbers.iter().copied()),
+            versions,
+            after,
+            stores,
+        };
+        // A crash after this leaves receipts in the journal that the ledger knows; the next start releases them.
+        self.record_all(vec![sealed]).await?;
+        self.will_be_copied(&built.pack);
+        drop(built);
+        self.checkpoint_catalog().await?;
+        self.release(&numbers).await;
+        self.unsealed.sealed(study, &numbers);
+        Ok(())
+    }
+
+    /// Builds a pack in scratch and reads it back whole.
+    pub(super) async fn build(
+        self: &Arc<Self>,
+        study: &StudyUid,
+        items: Vec<PackItem>,
+        zstd_level: i32,
+    ) -> Result<BuiltPack, ArchiveError> {
+        let nonce = self.entropy.nonce().map_err(|error| ArchiveError::internal("drawing a nonce", error))?;
+        let archive = Arc::clone(self);
+        let study = study.clone();
+        let built = tokio::task::spawn_blocking(move || build_pack(&archive, &study, items, nonce, zstd_level)).await;
+        built.map_err(|error| ArchiveError::internal("building a pack", error))?
+    }
+
+    /// Creates a pack in every required store and reads it back from each; gives the stores that have it.
+    pub(super) async fn create_in_stores(
+        &self,
+        built: &BuiltPack,
+    ) -> Result<Vec<crate::identifiers::StoreId>, ArchiveError> {
+        let key = built.pack.key().map_err(|error| ArchiveError::internal("naming a pack", error))?;
+        let sha256 = Sha256Digest::from_raw(*built.pack.pack.as_raw());
+        Ok(self.stores.create_file_in_required(&key, built.path(), built.pack.size, sha256).await?)
+    }
+
+    /// Receipts that are in packs and in the ledger leave overlay and journal.
+    pub(super) async fn release(&self, numbers: &[ReceiptNumber]) {
+        self.holdings.overlay().remove(numbers.iter().copied());
+        self.journal.release(numbers).await;
+    }
+}

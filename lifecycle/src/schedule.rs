@@ -1,0 +1,33 @@
+//! How often each job looks whether there is something to do.
+
+use std::time::Duration;
+
+/// Pauses between two looks; a look without anything to do costs next to nothing.
+#[derive(Clone, Debug)]
+pub struct Schedule {
+    /// For studies that are due for sealing.
+    pub seal: Duration,
+    /// For receipts that the ledger does not know yet.
+    pub received: Duration,
+    /// For journal segments that one study pins.
+    pub compact: Duration,
+    /// For stores that lag behind.
+    pub catch_up: Duration,
+    /// For studies with many small packs.
+    pub merge: Duration,
+    /// For replaced packs whose grace is over.
+    pub delete: Duration,
+}
+
+impl Default for Schedule {
+    fn default() -> Self {
+        Self {
+            seal: Duration::from_secs(1),
+            received: Duration::from_secs(60),
+            compact: Duration::from_secs(60),
+            catch_up: Duration::from_secs(30),
+            merge: Duration::from_secs(600),
+            delete: Duration::from_secs(60),
+        }
+    }
+}
