@@ -1,3 +1,5 @@
 //! The program `vellum`.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    archive_api::cli::run()
+}

@@ -77,9 +77,10 @@ pub fn load(
 }
 
 fn read(path: &Path) -> Result<Table, ConfigError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
-    text.parse().map_err(|error: toml::de::Error| ConfigError::Syntax { path: path.to_owned(), what: error.to_string() })
+    let text =
+        std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+    text.parse()
+        .map_err(|error: toml::de::Error| ConfigError::Syntax { path: path.to_owned(), what: error.to_string() })
 }
 
 /// Sets what one variable says; variables that name no section (`VELLUM_DATA`) are not for us.
@@ -92,7 +93,9 @@ fn apply(table: &mut Table, variable: &str, text: &str) -> Result<(), ConfigErro
     let mut at = table;
     for segment in segments {
         let inner = at.entry(segment).or_insert_with(|| Value::Table(Table::new()));
-        at = inner.as_table_mut().ok_or_else(|| ConfigError::Value(format!("`{segment}` of {variable} is no section")))?;
+        at = inner
+            .as_table_mut()
+            .ok_or_else(|| ConfigError::Value(format!("`{segment}` of {variable} is no section")))?;
     }
     at.insert(key.to_owned(), value);
     Ok(())
@@ -114,11 +117,15 @@ fn parse_like(default: Option<&Value>, text: &str) -> Value {
 fn check(config: &Config) -> Result<(), ConfigError> {
     let wrong = |what: String| Err(ConfigError::Value(what));
     if AeTitle::parse(&config.dimse.ae_title).is_err() {
-        return wrong("dimse.ae_title: an AE title has 1 to 16 characters, no backslash and no control character".into());
+        return wrong(
+            "dimse.ae_title: an AE title has 1 to 16 characters, no backslash and no control character".into(),
+        );
     }
     for (key, address) in [("http.listen", config.http.listen), ("dimse.listen", config.dimse.listen)] {
         if !address.ip().is_loopback() {
-            return wrong(format!("{key} = {address}: this version has no access control and listens on loopback only"));
+            return wrong(format!(
+                "{key} = {address}: this version has no access control and listens on loopback only"
+            ));
         }
     }
     if !config.stores.contains_key(&config.ledger.home) {

@@ -84,6 +84,8 @@ pub struct HttpSection {
     pub public_url: String,
     /// Connections at once.
     pub connections_max: usize,
+    /// Connections at once from one address; 0: no such bound.
+    pub connections_per_address_max: usize,
     /// Parts of one STOW-RS request.
     pub parts_max: usize,
 }
@@ -91,7 +93,13 @@ pub struct HttpSection {
 impl Default for HttpSection {
     fn default() -> Self {
         let listen = SocketAddr::from(([127, 0, 0, 1], 8080));
-        Self { listen, public_url: String::new(), connections_max: 512, parts_max: 10_000 }
+        Self {
+            listen,
+            public_url: String::new(),
+            connections_max: 512,
+            connections_per_address_max: 256,
+            parts_max: 10_000,
+        }
     }
 }
 
@@ -136,12 +144,14 @@ impl Default for DimseSection {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PeerSection {
-    /// Its calling AE title.
+    /// Its calling AE title; empty: the name.
     pub ae_title: String,
     /// Addresses it may come from; empty: any.
     pub addresses: Vec<std::net::IpAddr>,
     /// Whether SOP classes that the standard does not know are taken from it.
     pub accept_unknown_classes: bool,
+    /// Whether transfer syntaxes that the standard does not know are taken from it.
+    pub accept_unknown_syntaxes: bool,
 }
 
 /// `[receive]`
@@ -347,6 +357,8 @@ pub struct StoreSection {
     pub role: StoreRole,
     /// Local: the folder; relative to the data folder.
     pub path: PathBuf,
+    /// Local: make the folder where it is missing, for a store that joins an archive. A new archive makes its own.
+    pub create: bool,
     /// S3: URL of the server; empty: AWS.
     pub endpoint: String,
     /// S3: the bucket.
@@ -371,6 +383,7 @@ impl Default for StoreSection {
             kind: StoreKind::Local,
             role: StoreRole::Required,
             path: PathBuf::from("store"),
+            create: false,
             endpoint: String::new(),
             bucket: String::new(),
             prefix: String::new(),

@@ -1,0 +1,206 @@
+//! The archive put together from its configuration: stores, clock and randomness from the operating system, the worker.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use archive_core::archive::{
+    Archive, ArchiveOptions, ArchiveStore, JournalLimits, MergeOptions, OpenError, Parts, SealOptions, StoreSpec,
+    is_known,
+};
+use archive_core::clock::{SharedClock, SystemClock};
+use archive_core::entropy::{SharedEntropy, SystemEntropy};
+use archive_core::receipt::Resolved;
+use archive_core::store::{LocalStore, S3Credentials, S3Options, S3Store, StoreKey};
+use axum::Router;
+use lifecycle::{Schedule, Worker};
+use metrics_exporter_prometheus::PrometheusHandle;
+
+use crate::api;
+use crate::config::{Config, StoreKind, StoreSection};
+use crate::http::{self, Doors, HttpConfig};
+use crate::measures;
+use crate::readiness::ArchiveReadiness;
+
+/// Why the archive could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A store's configuration cannot be used.
+    #[error("store {store}: {what}")]
+    Store {
+        /// The store's name.
+        store: String,
+        /// What is wrong.
+        what: String,
+    },
+    /// The archive refused to open.
+    #[error(transparent)]
+    Archive(#[from] OpenError),
+}
+
+/// An open archive with its worker.
+#[derive(Debug)]
+pub struct Running {
+    archive: Arc<Archive>,
+    worker: Worker,
+    clock: SharedClock,
+    entropy: SharedEntropy,
+    http: Arc<HttpConfig>,
+    metrics: Option<PrometheusHandle>,
+}
+
+impl Running {
+    /// Opens the archive of a data folder.
+    ///
+    /// # Errors
+    /// [`StartError`], with what to do.
+    pub async fn open(data: &Path, config: &Config) -> Result<Self, StartError> {
+        let (clock, entropy) = (SystemClock::start(), SystemEntropy::shared());
+        let mut stores = Vec::new();
+        for (name, section) in &config.stores {
+            let store = open_store(name, section, data, &entropy).await?;
+            stores.push(StoreSpec { store, role: section.role, home: *name == config.ledger.home });
+        }
+        let parts = Parts { clock: Arc::clone(&clock), entropy: Arc::clone(&entropy), stores };
+        let metrics = measures::install();
+        let archive = Archive::open(options(data, config), parts).await?;
+        let schedule = Schedule { received: config.ledger.received_every.0, ..Schedule::default() };
+        let worker = Worker::start(Arc::clone(&archive), &schedule);
+        Ok(Self { archive, worker, clock, entropy, http: Arc::new(http_config(config)), metrics })
+    }
+
+    /// The archive.
+    #[must_use]
+    pub const fn archive(&self) -> &Arc<Archive> {
+        &self.archive
+    }
+
+    /// How HTTP is served.
+    #[must_use]
+    pub const fn http(&self) -> &Arc<HttpConfig> {
+        &self.http
+    }
+
+    /// All that HTTP offers: DICOMweb, the archive's own API, health and metrics.
+    #[must_use]
+    pub fn router(&self) -> Router {
+        let doors = Doors {
+            archive: Arc::new(Arc::clone(&self.archive)),
+            config: Arc::clone(&self.http),
+            clock: Arc::clone(&self.clock),
+            entropy: Arc::clone(&self.entropy),
+            readiness: Arc::new(ArchiveReadiness::of(&self.archive)),
+            metrics: self.metrics.clone(),
+        };
+        http::router(doors, api::router(Arc::clone(&self.archive)))
+    }
+
+    /// Stops the jobs and closes everything in order.
+    pub async fn close(self) {
+        self.worker.stop().await;
+        self.archive.close().await;
+    }
+}
+
+/// Opens a store. A folder is made only for a new archive: where one should be and is not, a disk may not be mounted.
+async fn open_store(
+    name: &str,
+    section: &StoreSection,
+    data: &Path,
+    entropy: &SharedEntropy,
+) -> Result<Arc<dyn ArchiveStore>, StartError> {
+    let wrong = |what: String| StartError::Store { store: name.to_owned(), what };
+    match section.kind {
+        StoreKind::Local => {
+            let folder = data.join(&section.path);
+            let opened = if is_known(data) && !section.create {
+                LocalStore::open(name, &folder, Arc::clone(entropy)).await
+            } else {
+                LocalStore::create(name, &folder, Arc::clone(entropy)).await
+            };
+            let advice = "look whether its disk is mounted; a store that is new is made with create = true";
+            let store = opened.map_err(|error| wrong(format!("{}: {error}; {advice}", folder.display())))?;
+            Ok(Arc::new(store))
+        }
+        StoreKind::S3 => {
+            let options = s3_options(section).map_err(wrong)?;
+            Ok(Arc::new(S3Store::open(name, &options).map_err(|error| wrong(error.to_string()))?))
+        }
+    }
+}
+
+fn s3_options(section: &StoreSection) -> Result<S3Options, String> {
+    let prefix = some(&section.prefix).map(|prefix| StoreKey::parse(prefix.trim_matches('/'))).transpose();
+    let credentials = match (some_path(&section.access_key_file), some_path(&section.secret_key_file)) {
+        (Some(access_key), Some(secret_key)) => S3Credentials::Files { access_key, secret_key },
+        (None, None) => S3Credentials::Environment,
+        _ => return Err("access_key_file and secret_key_file go together".to_owned()),
+    };
+    Ok(S3Options {
+        prefix: prefix.map_err(|error| format!("prefix: {error}"))?,
+        endpoint: some(&section.endpoint),
+        region: some(&section.region),
+        allow_http: section.allow_http,
+        virtual_hosted: section.virtual_host,
+        credentials,
+        ..S3Options::bucket(&section.bucket)
+    })
+}
+
+fn some(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+fn some_path(path: &Path) -> Option<PathBuf> {
+    (!path.as_os_str().is_empty()).then(|| path.to_owned())
+}
+
+fn options(data: &Path, config: &Config) -> ArchiveOptions {
+    ArchiveOptions {
+        data: data.to_owned(),
+        program: env!("CARGO_PKG_VERSION").to_owned(),
+        journal: JournalLimits {
+            mirror: some_path(&config.journal.mirror),
+            inline_bytes: config.journal.inline.0,
+            memory_bytes: config.journal.memory.0,
+            segment_bytes: config.journal.segment.0,
+            cap_bytes: config.journal.cap.0,
+            reserve_bytes: config.journal.reserve.0,
+            compact_after: config.journal.compact_after.0,
+            allow_volatile: config.journal.allow_volatile,
+        },
+        overlay_bytes: config.overlay.bytes.0,
+        overlay_receipts: config.overlay.receipts,
+        catalog_cache_bytes: config.catalog.cache.0,
+        resolved: Resolved {
+            duplicate_rule: config.receive.duplicate_rule,
+            default_issuer: some(&config.receive.default_issuer),
+            assumed_charset: some(&config.receive.assumed_charset),
+            local_ae: None,
+        },
+        seal: SealOptions {
+            quiet: config.seal.quiet.0,
+            max_age: config.seal.max_age.0,
+            pack_target: config.seal.pack_target.0,
+            zstd_level: config.seal.zstd_level,
+            attempts: config.seal.attempts,
+        },
+        merge: MergeOptions {
+            packs_min: config.merge.packs_min,
+            quiet: config.merge.quiet.0,
+            zstd_level: config.merge.zstd_level,
+        },
+        gate_grace: config.gate.grace.0,
+    }
+}
+
+fn http_config(config: &Config) -> HttpConfig {
+    let mut http = HttpConfig {
+        listen: config.http.listen,
+        public_url: some(config.http.public_url.trim_end_matches('/')),
+        connections: config.http.connections_max,
+        connections_per_address: config.http.connections_per_address_max,
+        ..HttpConfig::default()
+    };
+    http.multipart.parts = config.http.parts_max;
+    http
+}
