@@ -81,7 +81,6 @@ impl Running {
     }
 
     /// All that HTTP offers: DICOMweb, the archive's own API, health and metrics.
-    #[must_use]
     pub fn router(&self) -> Router {
         let doors = Doors {
             archive: Arc::new(Arc::clone(&self.archive)),

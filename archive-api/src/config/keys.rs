@@ -12,8 +12,8 @@ const NAMED: [&str; 2] = ["stores", "dimse.peers"];
 /// All keys with their defaults, dotted; a name that people choose stands as `*`.
 pub(super) fn known() -> BTreeMap<String, Value> {
     let mut keys = BTreeMap::new();
-    let mut defaults = Config::default();
-    defaults.stores = BTreeMap::from([("*".to_owned(), StoreSection::default())]);
+    let stores = BTreeMap::from([("*".to_owned(), StoreSection::default())]);
+    let mut defaults = Config { stores, ..Config::default() };
     defaults.dimse.peers = BTreeMap::from([("*".to_owned(), PeerSection::default())]);
     if let Ok(table) = Table::try_from(&defaults) {
         collect("", &table, &mut keys);

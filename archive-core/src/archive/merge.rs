@@ -100,7 +100,7 @@ impl Archive {
         for ((series, _, _), lines) in by_version {
             let packed = join(lines).await?;
             let Some(first) = packed.receipts.first() else { continue };
-            ordered.insert((series, first.receipt.number), PackItem::Packed(packed));
+            ordered.insert((series, first.receipt.number), PackItem::Packed(Box::new(packed)));
         }
         Ok(ordered.into_values().collect())
     }

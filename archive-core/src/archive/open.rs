@@ -162,7 +162,7 @@ impl Archive {
             let folder = options.data.join("journal");
             return Err(OpenError::NoJournal { archive: identified.known.archive, folder });
         }
-        identified.known.head = Some(opened.head.clone());
+        identified.known.head = Some(opened.head);
         identified.known.write(&options.data).map_err(folder(&options.data))?;
         let (catalog, catalog_is_new) = open_catalog(&options).await?;
         identified.findings.extend(recovered.findings.iter().map(in_words));
@@ -384,7 +384,7 @@ async fn open_ledger(options: &ArchiveOptions, parts: &Parts, identified: &Ident
         required: identified.stores.required().skip(1).map(member).collect(),
         lagging: identified.stores.lagging().map(member).collect(),
     };
-    let remembered = identified.known.head.clone();
+    let remembered = identified.known.head;
     let when_empty = if remembered.is_none() { WhenEmpty::CreateArchive } else { WhenEmpty::Refuse };
     let program = Word::parse(&options.program).map_err(|error| ArchiveError::internal("naming the program", error))?;
     let opening = Opening {

@@ -22,7 +22,7 @@ pub(super) enum PackItem {
     /// From the journal.
     Journal(Frozen),
     /// From a pack.
-    Packed(Packed),
+    Packed(Box<Packed>),
 }
 
 /// One version, gathered from the packs that a merge replaces.
@@ -56,7 +56,7 @@ pub(super) fn build_pack(
     for item in items {
         added.push(match item {
             PackItem::Journal(frozen) => add_from_journal(archive, &mut builder, &frozen)?,
-            PackItem::Packed(packed) => add_from_packs(archive, &mut builder, packed)?,
+            PackItem::Packed(packed) => add_from_packs(archive, &mut builder, *packed)?,
         });
     }
     let built = builder.finish()?;

@@ -120,7 +120,7 @@ impl Archive {
         let frozen = self.freeze(study).await?;
         let receipts: usize = frozen.values().map(|frozen| frozen.entries.len()).sum();
         let (mut packs, mut versions) = (0, 0);
-        for group in self.into_packs(frozen) {
+        for group in self.divide(frozen) {
             versions += group.len() as u64;
             packs += 1;
             self.seal_group(study, group).await?;
@@ -159,7 +159,7 @@ impl Archive {
     }
 
     /// Divides versions into packs of about the target size.
-    fn into_packs(&self, frozen: BTreeMap<(SeriesUid, ReceiptNumber), Frozen>) -> Vec<Vec<Frozen>> {
+    fn divide(&self, frozen: BTreeMap<(SeriesUid, ReceiptNumber), Frozen>) -> Vec<Vec<Frozen>> {
         let mut packs: Vec<Vec<Frozen>> = Vec::new();
         let (mut bytes, mut receipts) = (u64::MAX, 0_usize);
         for frozen in frozen.into_values() {
