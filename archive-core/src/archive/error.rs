@@ -10,10 +10,10 @@ use crate::store::StoreError;
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
     /// The input was refused; nothing of it was stored. Mend the input.
-    #[error("refused, nothing was stored: {0}")]
+    #[error("refused: {0}; nothing was stored")]
     Refused(#[from] ScanError),
     /// What the door announced and the data set disagree; nothing was stored. Mend the sender.
-    #[error("refused, nothing was stored: the {what} announced, {announced}, is not that of the data set, {found}")]
+    #[error("refused: the {what} announced, {announced}, is not that of the data set, {found}; nothing was stored")]
     Mismatch {
         /// Which identifier.
         what: &'static str,
