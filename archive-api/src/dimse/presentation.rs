@@ -10,6 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use archive_core::dicom::sop_classes;
+use archive_core::dicom::transfer_syntaxes::{self, PixelForm, TransferSyntax};
 use archive_core::identifiers::{SopClassUid, TransferSyntaxUid};
 use bytes::Bytes;
 
@@ -26,6 +27,8 @@ pub const STORAGE_SERVICE: &str = "1.2.840.10008.4.2";
 
 const IMPLICIT_LITTLE_ENDIAN: &str = "1.2.840.10008.1.2";
 const EXPLICIT_LITTLE_ENDIAN: &str = "1.2.840.10008.1.2.1";
+/// How the syntaxes of media in motion begin: their essence is a stream beside the data set (PS3.5 §A.7, PS3.22).
+const SMPTE_ST_2110: &str = "1.2.840.10008.1.2.7.";
 /// Bytes of a UID (PS3.5 §9.1); what is longer is no UID that could be accepted.
 const UID_BYTES_MAX: usize = 64;
 
@@ -84,12 +87,13 @@ impl From<Option<&Peer>> for Allowance {
 /// (JPIP) or in a stream beside it (SMPTE ST 2110).
 #[must_use]
 pub fn is_acceptable_syntax(uid: &TransferSyntaxUid) -> bool {
-    SYNTAXES.contains(&uid.as_str())
+    transfer_syntaxes::find(uid).is_some() && !is_by_reference(uid)
 }
 
 /// Whether this syntax keeps the pixels elsewhere: refused from everybody.
 fn is_by_reference(uid: &TransferSyntaxUid) -> bool {
-    BY_REFERENCE.contains(&uid.as_str())
+    let referenced = |syntax: &TransferSyntax| syntax.pixels() == PixelForm::Referenced;
+    transfer_syntaxes::find(uid).is_some_and(referenced) || uid.as_str().starts_with(SMPTE_ST_2110)
 }
 
 /// Negotiates all contexts of a request.
@@ -188,39 +192,6 @@ fn user_information(asked: &UserInformation, contexts: &BTreeMap<u8, AgreedConte
     let operations_window = asked.operations_window.map(|_| OperationsWindow { invoked: 1, performed: 1 });
     UserInformation { roles, extended, operations_window, ..UserInformation::default() }
 }
-
-/// Transfer syntaxes of PS3.6 Table A-1 whose data sets hold their pixels, retired ones included.
-#[rustfmt::skip]
-const SYNTAXES: &[&str] = &[
-    "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.98", "1.2.840.10008.1.2.1.99",
-    "1.2.840.10008.1.2.2",
-    // JPEG, processes 1 to 29
-    "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51", "1.2.840.10008.1.2.4.52", "1.2.840.10008.1.2.4.53",
-    "1.2.840.10008.1.2.4.54", "1.2.840.10008.1.2.4.55", "1.2.840.10008.1.2.4.56", "1.2.840.10008.1.2.4.57",
-    "1.2.840.10008.1.2.4.58", "1.2.840.10008.1.2.4.59", "1.2.840.10008.1.2.4.60", "1.2.840.10008.1.2.4.61",
-    "1.2.840.10008.1.2.4.62", "1.2.840.10008.1.2.4.63", "1.2.840.10008.1.2.4.64", "1.2.840.10008.1.2.4.65",
-    "1.2.840.10008.1.2.4.66", "1.2.840.10008.1.2.4.70",
-    // JPEG-LS, JPEG 2000
-    "1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81",
-    "1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91", "1.2.840.10008.1.2.4.92", "1.2.840.10008.1.2.4.93",
-    // MPEG-2, MPEG-4, HEVC, whole and fragmentable
-    "1.2.840.10008.1.2.4.100", "1.2.840.10008.1.2.4.100.1", "1.2.840.10008.1.2.4.101", "1.2.840.10008.1.2.4.101.1",
-    "1.2.840.10008.1.2.4.102", "1.2.840.10008.1.2.4.102.1", "1.2.840.10008.1.2.4.103", "1.2.840.10008.1.2.4.103.1",
-    "1.2.840.10008.1.2.4.104", "1.2.840.10008.1.2.4.104.1", "1.2.840.10008.1.2.4.105", "1.2.840.10008.1.2.4.105.1",
-    "1.2.840.10008.1.2.4.106", "1.2.840.10008.1.2.4.106.1", "1.2.840.10008.1.2.4.107", "1.2.840.10008.1.2.4.108",
-    // JPEG XL, High-Throughput JPEG 2000
-    "1.2.840.10008.1.2.4.110", "1.2.840.10008.1.2.4.111", "1.2.840.10008.1.2.4.112",
-    "1.2.840.10008.1.2.4.201", "1.2.840.10008.1.2.4.202", "1.2.840.10008.1.2.4.203",
-    // RLE, deflated frames
-    "1.2.840.10008.1.2.5", "1.2.840.10008.1.2.8.1",
-];
-
-/// JPIP, and video in a stream of its own.
-#[rustfmt::skip]
-const BY_REFERENCE: &[&str] = &[
-    "1.2.840.10008.1.2.4.94", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.204", "1.2.840.10008.1.2.4.205",
-    "1.2.840.10008.1.2.7.1", "1.2.840.10008.1.2.7.2", "1.2.840.10008.1.2.7.3",
-];
 
 #[cfg(test)]
 mod tests;
