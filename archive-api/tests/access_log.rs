@@ -49,5 +49,9 @@ async fn no_patient_data_and_no_path_reaches_the_log() {
     }
     let text = String::from_utf8(lines.0.lock().clone()).unwrap();
     assert!(text.contains("/dicom-web/studies/{study}/metadata"), "routes are logged: {text}");
+    assert!(
+        text.contains("instance refused") && text.contains("C000"),
+        "refusals are logged with their reason: {text}"
+    );
     assert!(!text.contains("SECRET") && !text.contains("1.77."), "{text}");
 }

@@ -47,6 +47,7 @@ impl Failure {
     #[must_use]
     pub fn of(error: ArchiveError, announced: Option<Announced>) -> Self {
         let reason = reason(&error);
+        tracing::warn!(reason = format!("{reason:04X}"), %error, "instance refused");
         let problem = Problem::from(error);
         Self {
             reason,
