@@ -31,14 +31,18 @@ impl Write for Lines {
 async fn no_patient_data_and_no_path_reaches_the_log() {
     let lines = Lines::default();
     let writer = lines.clone();
-    let subscriber =
-        tracing_subscriber::fmt().with_env_filter("archive_api=trace").with_writer(move || writer.clone()).finish();
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter("archive_api=trace")
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
     tracing::subscriber::set_global_default(subscriber).unwrap();
     let service = start().await;
     let mut made = Made::new("1.77.1", "1.77.2", "1.77.3");
     made.name = "SECRET^NAME".into();
     service.store(&[made.file(), b"SECRET".to_vec()]).await;
     for path in [
+        "/dicom-web/studies/1.77.1/series/1.77.2/instances/1.77.3",
         "/dicom-web/studies?PatientName=SECRET*",
         "/dicom-web/studies?SECRET=1",
         "/dicom-web/studies/1.77.1",
@@ -53,5 +57,8 @@ async fn no_patient_data_and_no_path_reaches_the_log() {
         text.contains("instance refused") && text.contains("C000"),
         "refusals are logged with their reason: {text}"
     );
+    let file =
+        text.lines().find(|line| line.contains("instances/{instance}\" status=200")).expect("the file was given");
+    assert!(file.contains("whole=true"), "{file}");
     assert!(!text.contains("SECRET") && !text.contains("1.77."), "{text}");
 }

@@ -13,6 +13,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use bytes::Bytes;
 use http::Method;
+use http::header::CONTENT_LENGTH;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use super::doors::Doors;
@@ -27,8 +28,10 @@ pub async fn log_request(State(doors): State<Doors>, request: Request, next: Nex
     let request = request.map(|body| Body::new(IdleBody::new(body, idle)));
     let response = next.run(request).await;
     let status = response.status().as_u16();
+    let announced = response.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    let expected = if method == "HEAD" { Some(0) } else { announced };
     let exchange = Exchange { clock: doors.clock, begun, method, route, status, bytes: 0, whole: false };
-    response.map(|body| Body::new(CountedBody { whole_at_once: body.is_end_stream(), inner: body, exchange }))
+    response.map(|body| Body::new(CountedBody { whole_at_once: body.is_end_stream(), expected, inner: body, exchange }))
 }
 
 /// The method as a log or a label may hold it: a peer can invent any.
@@ -79,6 +82,8 @@ impl Drop for Exchange {
 struct CountedBody {
     inner: Body,
     whole_at_once: bool,
+    /// The announced length: who writes the response asks for no more once it has so many bytes.
+    expected: Option<u64>,
     exchange: Exchange,
 }
 
@@ -115,6 +120,6 @@ impl HttpBody for CountedBody {
 
 impl Drop for CountedBody {
     fn drop(&mut self) {
-        self.exchange.whole |= self.whole_at_once;
+        self.exchange.whole |= self.whole_at_once || self.expected == Some(self.exchange.bytes);
     }
 }

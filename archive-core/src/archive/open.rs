@@ -61,7 +61,10 @@ pub struct Parts {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Another process has the folder.
-    #[error("{0} is in use by another process: use that one (`vellum status`), or name another folder with --data")]
+    #[error(
+        "{0} is in use by another process: if that is a server which is just starting or ending, try again in a moment; \
+         otherwise name another folder with --data"
+    )]
     InUse(
         /// The data folder.
         PathBuf,
