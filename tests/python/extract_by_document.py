@@ -486,7 +486,7 @@ class Packs:
         self.copies = {}    # digest -> ids of stores
         self.gone = set()   # objects that this store need not hold
         self.names = {}     # digest -> name
-        self.receipts = {}  # epoch -> set of received numbers
+        self.receipts = {}  # digest -> receipts that the pack holds
 
     def fold(self, entries):
         for entry in entries:
@@ -507,12 +507,21 @@ class Packs:
         require(digest not in self.living and digest not in self.replaced, "names a pack that was named before")
         self.names[digest] = pack_name(entry["study"], digest)
         self.copies[digest] = set(entry["stores"])
+        if "receipts" in entry:
+            self.receipts[digest] = numbers_of(entry["receipts"])
+        else:
+            self.receipts[digest] = set().union(*(self.receipts[old] for old in entry["replaces"]))
         for old in entry.get("replaces", []):
             require(old in self.living, f"replaces the pack {old}, which does not count")
             require(self.living[old]["study"] == entry["study"], f"replaces the pack {old} of another study")
             del self.living[old]
             self.replaced[old] = digest
         self.living[digest] = entry
+
+
+def numbers_of(ranges):
+    """Receipts of a member of type ranges."""
+    return {(int(epoch), n) for epoch, pairs in ranges.items() for a, b in pairs for n in range(a, b + 1)}
 
 
 def pack_name(study, digest):
@@ -564,9 +573,10 @@ def end_of_directory(data):
     require(at == end - 76, f"{what}: the Zip64 end record is elsewhere")
     sig, length, made, needed, disk, start, here, total64, size64, offset64 = struct.unpack_from("<IQHHIIQQQQ", data, at)
     require(sig == 0x06064B50 and length == 44, f"{what}: no Zip64 end record")
+    require((made, needed) == (0x033F, 45), f"{what}: versions in Zip64")
     require((disk, start) == (0, 0) and here == total64, f"{what}: disks or two numbers of entries in Zip64")
     for short, long, top in ((total, total64, 0xFFFF), (size, size64, OVERFLOW_32), (offset, offset64, OVERFLOW_32)):
-        require(short in (long, top), f"{what}: Zip64 says otherwise")
+        require(short == min(long, top), f"{what}: Zip64 says otherwise")
     require(total64 > 65_534 or size64 >= OVERFLOW_32 or offset64 >= OVERFLOW_32, f"{what}: Zip64 without need")
     require(offset64 + size64 == at, f"{what}: the central directory does not end where it begins")
     return total64, offset64, size64
@@ -856,9 +866,21 @@ class Pack:
                 continue
             require("member" in line, f"{what}: a header where only receipts are here")
             check_dicom_json(header, what)
+            for uri in re.findall(rb'"BulkDataURI":"([^"]*)"', raw):
+                self.check_bulk(line, uri.decode(), what)
             for tag, key in (("0020000E", "series"), ("00080018", "sop"), ("00080016", "class")):
                 value = header.get(tag, {}).get("Value", [line[key]])
                 require(value == [line[key]], f"{what}: {tag} is not that of the index")
+
+    @staticmethod
+    def check_bulk(line, uri, what):
+        """Where a value that is left out lies, if it is one of this instance."""
+        if not uri.startswith("@vellum-instance-url@!/bulkdata/") or uri.endswith("/frames"):
+            return
+        match = re.fullmatch(r"[A-Z]{2}-(i?)([0-9]+)-([0-9]+)", uri.rpartition("/")[2])
+        require(match is not None, f"{what}: a BulkDataURI of another form")
+        require(bool(match[1]) == ("inflated" in line), f"{what}: a BulkDataURI that counts in another space")
+        require(match[1] or int(match[2]) + int(match[3]) <= line["content_length"], f"{what}: bulk beyond the content")
 
     # Tables and members
 
@@ -1054,6 +1076,7 @@ class StoreReader:
         self.receipts = {}  # version -> receipts of files with their prefix, from packs without its bytes
         self.held, self.named = set(), {}
         self.seen = set()   # files handed out
+        self.packs = None
 
     def run(self):
         report = self.report
@@ -1064,7 +1087,7 @@ class StoreReader:
         present = set(names)
         ledger = Ledger(self.root, names, identity["archive"], report)
         ledger.walk()
-        packs = Packs(identity["store"], report)
+        packs = self.packs = Packs(identity["store"], report)
         packs.fold(ledger.entries)
         print_ledger(ledger)
         for name in names:
@@ -1117,7 +1140,7 @@ class StoreReader:
         with self.pack(name) as pack:
             pack.open(digest, entry)
             study = pack.root["study"]
-            numbers = {}
+            numbers = set()
             for line in pack.lines:
                 version = study, line["sop"], line["content"], line["syntax"]
                 self.named.setdefault(version, name)
@@ -1127,13 +1150,8 @@ class StoreReader:
                 else:
                     self.receipts.setdefault(version, []).extend(
                         (name, receipt) for receipt in line["receipts"] if "file" in receipt)
-                for receipt in line["receipts"]:
-                    epoch, number = receipt_number(receipt["number"])
-                    numbers.setdefault(epoch, set()).add(number)
-            if entry["kind"] == "sealed":
-                named = {int(epoch): {n for a, b in ranges for n in range(a, b + 1)}
-                         for epoch, ranges in entry["receipts"].items()}
-                require(named == numbers, "does not hold the receipts that the ledger says")
+                numbers.update(receipt_number(receipt["number"]) for receipt in line["receipts"])
+            require(numbers == self.packs.receipts[digest], "does not hold the receipts that the ledger says")
         return self.report.damaged == before
 
     def extract(self, name, digest, entry):
@@ -1166,8 +1184,7 @@ class StoreReader:
         for entry in entries:
             if entry["kind"] not in ("received", "sealed"):
                 continue
-            numbers = {(epoch, n) for epoch, ranges in entry["receipts"].items()
-                       for a, b in ranges for n in range(a, b + 1)}
+            numbers = numbers_of(entry["receipts"])
             if entry["kind"] == "received":
                 received |= numbers
             elif numbers - received:
