@@ -619,7 +619,7 @@ def walk_members(data, members, directory):
     place = 0
     for member in members:
         what = f"{member.name}: local header"
-        require(member.header_offset == place, f"{what}: not where the member before ends")
+        require(member.header_offset == place, f"{what}: the member before ends at {place}, the central directory says {member.header_offset}")
         require(place + 30 <= directory, f"{what}: beyond the central directory")
         sig, needed, flags, method, time, date, crc, stored, length, name_length, extra_length = struct.unpack_from(
             "<IHHHHHIIIHH", data, place)
@@ -627,7 +627,7 @@ def walk_members(data, members, directory):
         require((flags, time, date) == (0x0800, 0, 0x21), f"{what}: flags or time")
         require((method, crc) == (member.method, member.crc), f"{what}: method or CRC-32 not as in the central directory")
         begin = place + 30
-        require(bytes(data[begin:begin + name_length]) == member.name.encode(), f"{what}: another name")
+        require(bytes(data[begin:begin + name_length]) == member.name.encode(), f"{what}: another name than in the central directory")
         extra = bytes(data[begin + name_length:begin + name_length + extra_length])
         if OVERFLOW_32 in (stored, length):
             require((stored, length) == (OVERFLOW_32, OVERFLOW_32), f"{what}: Zip64 with one size alone")
