@@ -95,6 +95,8 @@ impl Running {
 
     /// Stops the jobs and closes everything in order.
     pub async fn close(self) {
+        // Before the worker is waited for: many studies may be due, and what is not sealed now waits in the journal.
+        self.archive.begin_closing();
         self.worker.stop().await;
         self.archive.close().await;
     }
