@@ -41,11 +41,10 @@ impl Archive {
             if small.len() >= self.options.merge.packs_min
                 && self.unsealed.is_quiet(&study)
                 && self.is_rested(&small).await
+                && let Err(error) = self.merge(&study, small).await
             {
-                if let Err(error) = self.merge(&study, small).await {
-                    tracing::warn!(%study, %error, "the packs of a study could not be merged");
-                    first_error.get_or_insert(error);
-                }
+                tracing::warn!(%study, %error, "the packs of a study could not be merged");
+                first_error.get_or_insert(error);
             }
         }
         first_error.map_or(Ok(()), Err)

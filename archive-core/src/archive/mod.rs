@@ -25,6 +25,8 @@ mod record;
 mod seal;
 mod status;
 mod study_locks;
+#[cfg(test)]
+mod tests;
 mod unsealed;
 mod verify;
 

@@ -163,8 +163,14 @@ impl Archive {
         let opened = open_ledger(&options, &parts, &identified).await?;
         let is_new = identified.known.head.is_none();
         let history = read_history(&identified.stores, &identified.known.archive, &opened.head).await?;
+        let folder_is_there = options.data.join("journal").is_dir() || mirror_is_there(&options);
+        if !is_new && !folder_is_there {
+            let folder = options.data.join("journal");
+            return Err(OpenError::NoJournal { archive: identified.known.archive, folder });
+        }
         let (journal, recovered) = open_journal(&options, &parts, &identified, &history, &opened.head).await?;
-        if recovered.fresh && !(is_new && history.is_blank()) {
+        // An archive that never received anything has no segment yet; any other always has one.
+        if recovered.fresh && !history.is_blank() {
             let folder = options.data.join("journal");
             return Err(OpenError::NoJournal { archive: identified.known.archive, folder });
         }
@@ -322,13 +328,8 @@ async fn begin(options: &ArchiveOptions, parts: &Parts) -> Result<Known, OpenErr
             stores.insert(spec.store.name().to_owned(), identity.store);
         }
     }
-    let mirror_is_there = options
-        .journal
-        .mirror
-        .as_ref()
-        .is_some_and(|mirror| std::fs::read_dir(mirror).is_ok_and(|mut entries| entries.next().is_some()));
     match archive {
-        Some((_, archive)) if mirror_is_there => Ok(Known { archive, stores, head: None }),
+        Some((_, archive)) if mirror_is_there(options) => Ok(Known { archive, stores, head: None }),
         Some((store, archive)) => Err(OpenError::StrangeData { store, archive, data: options.data.clone() }),
         None => {
             let archive = draw(parts)?;
@@ -338,6 +339,12 @@ async fn begin(options: &ArchiveOptions, parts: &Parts) -> Result<Known, OpenErr
             Ok(known)
         }
     }
+}
+
+/// Whether the journal's mirror holds anything.
+fn mirror_is_there(options: &ArchiveOptions) -> bool {
+    let mirror = options.journal.mirror.as_ref();
+    mirror.is_some_and(|mirror| std::fs::read_dir(mirror).is_ok_and(|mut entries| entries.next().is_some()))
 }
 
 fn draw(parts: &Parts) -> Result<String, OpenError> {
