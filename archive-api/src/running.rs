@@ -63,7 +63,12 @@ impl Running {
         let parts = Parts { clock: Arc::clone(&clock), entropy: Arc::clone(&entropy), stores };
         let metrics = measures::install();
         let archive = Archive::open(options(data, config), parts).await?;
-        let schedule = Schedule { received: config.ledger.received_every.0, ..Schedule::default() };
+        let schedule = Schedule {
+            received: config.ledger.received_every.0,
+            merge: config.merge.every.0,
+            delete: config.gate.every.0,
+            ..Schedule::default()
+        };
         let worker = Worker::start(Arc::clone(&archive), &schedule);
         Ok(Self { archive, worker, clock, entropy, http: Arc::new(http_config(config)), metrics })
     }

@@ -234,6 +234,7 @@ impl Archive {
 
     /// Rebuilds; what fails is tried again after a pause, for without a catalog the archive is half blind.
     async fn run_rebuild(self: &Arc<Self>, mut from_nothing: bool) {
+        tracing::debug!(from_nothing, "rebuild begins");
         let progress = loop {
             match self.rebuild_once(from_nothing).await {
                 Ok(progress) => break progress,
@@ -257,6 +258,7 @@ impl Archive {
             seconds = progress.seconds,
             "the catalog is complete"
         );
+        tracing::debug!("rebuild ends");
         self.release_what_is_sealed().await;
     }
 
