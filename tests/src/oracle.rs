@@ -103,6 +103,15 @@ pub fn wait_for_status(data: &DataFolder, what: &str, wanted: impl Fn(&Value) ->
     panic!("waited in vain for {what}: {last}");
 }
 
+/// Seals everything, once the catalog is complete: before, sealing is refused.
+///
+/// # Panics
+/// When a study could not be sealed.
+pub fn seal_now(data: &DataFolder) {
+    wait_for_status(data, "the catalog", |status| status["rebuilding"].is_null());
+    let _sealed = data.run(["seal", "--now"]).expect_code(0);
+}
+
 /// Asserts everything that must hold after a crash, on an archive that may be started; leaves it stopped.
 ///
 /// # Panics

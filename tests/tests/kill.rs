@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use system_tests::generate::{Generator, Numbers};
-use system_tests::oracle::{holds, rounds};
+use system_tests::oracle::{holds, rounds, seal_now, wait_for_status};
 use system_tests::sender::{Sending, Tally, send};
 use system_tests::vellum::{DataFolder, Server};
 
@@ -138,13 +138,14 @@ fn i6_a_kill_while_sealing_loses_nothing_and_is_made_good() {
         let study = make.study();
         let mut server = data.serve();
         tally.add(send(server.http, make.files(&study, 0, 150, 8192)));
+        wait_for_status(&data, "the catalog", |status| status["rebuilding"].is_null());
         let mut sealing = start(&data, &["seal", "--now"]);
         let is_inside = kill_inside(&mut server, "seal", &mut delays, make.numbers());
         let _ended = sealing.wait();
         holds(&data, &tally, &format!("round {round}"));
         is_inside
     });
-    let _sealed = data.run(["seal", "--now"]).expect_code(0);
+    seal_now(&data);
     holds(&data, &tally, "after sealing again");
 }
 
@@ -164,7 +165,7 @@ fn i6_a_kill_while_merging_loses_nothing_and_is_made_good() {
         let server = data.serve();
         for part in 0..4 {
             tally.add(send(server.http, make.files(&study, part * 30, 30, 8192)));
-            let _sealed = data.run(["seal", "--now"]).expect_code(0);
+            seal_now(&data);
         }
         assert_eq!(server.stop(), 0);
         data.set("VELLUM_MERGE__PACKS_MIN", "4");
@@ -189,13 +190,14 @@ fn i3_a_kill_while_rebuilding_is_made_good_by_the_next_start() {
             for part in 0..6 {
                 let study = make.study();
                 tally.add(send(server.http, make.files(&study, part * 50, 50, 256)));
-                let _sealed = data.run(["seal", "--now"]).expect_code(0);
+                seal_now(&data);
             }
             let study = make.study();
             tally.add(send(server.http, make.files(&study, 0, 20, 256)));
             assert_eq!(server.stop(), 0);
         }
         let mut server = data.serve();
+        wait_for_status(&data, "the catalog", |status| status["rebuilding"].is_null());
         let mut rebuilding = start(&data, &["rebuild"]);
         let is_inside = kill_inside(&mut server, "rebuild", &mut delays, make.numbers());
         let _ended = rebuilding.wait();
