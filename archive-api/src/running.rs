@@ -63,7 +63,12 @@ impl Running {
         let parts = Parts { clock: Arc::clone(&clock), entropy: Arc::clone(&entropy), stores };
         let metrics = measures::install();
         let archive = Archive::open(options(data, config), parts).await?;
-        let schedule = Schedule { received: config.ledger.received_every.0, ..Schedule::default() };
+        let schedule = Schedule {
+            received: config.ledger.received_every.0,
+            merge: config.merge.every.0,
+            delete: config.gate.every.0,
+            ..Schedule::default()
+        };
         let worker = Worker::start(Arc::clone(&archive), &schedule);
         Ok(Self { archive, worker, clock, entropy, http: Arc::new(http_config(config)), metrics })
     }
@@ -95,6 +100,8 @@ impl Running {
 
     /// Stops the jobs and closes everything in order.
     pub async fn close(self) {
+        // Before the worker is waited for: many studies may be due, and what is not sealed now waits in the journal.
+        self.archive.begin_closing();
         self.worker.stop().await;
         self.archive.close().await;
     }

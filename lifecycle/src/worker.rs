@@ -11,6 +11,9 @@ use tokio::time::{Interval, MissedTickBehavior};
 
 use crate::schedule::Schedule;
 
+/// The shortest pause between two looks; a period of nothing would be no period.
+const PAUSE_MIN: Duration = Duration::from_millis(1);
+
 /// The running worker.
 #[derive(Debug)]
 pub struct Worker {
@@ -60,7 +63,7 @@ impl Timers {
 }
 
 fn every(pause: Duration) -> Interval {
-    let mut interval = tokio::time::interval(pause);
+    let mut interval = tokio::time::interval(pause.max(PAUSE_MIN));
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     interval
 }

@@ -10,8 +10,11 @@
 )]
 
 pub mod corpus;
+pub mod generate;
 pub mod lossy_proxy;
+pub mod oracle;
 pub mod peers;
 pub mod s3_server;
 pub mod scripted_server;
+pub mod sender;
 pub mod vellum;

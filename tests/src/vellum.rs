@@ -250,6 +250,32 @@ impl Server {
         let _status = self.child.wait();
     }
 
+    /// As [`Server::kill`], and gives everything it logged until then.
+    ///
+    /// # Panics
+    /// When the system refuses.
+    pub fn kill_and_log(&mut self) -> Vec<String> {
+        self.child.kill().expect("kill -9");
+        let _status = self.child.wait();
+        // Ends when the pipe is empty and closed.
+        self.seen.extend(self.log.iter());
+        std::mem::take(&mut self.seen)
+    }
+
+    /// Waits until it ends by itself; gives the exit code and everything it logged. A server that does not end within
+    /// the patience of a start is killed.
+    pub fn ended(&mut self) -> (Option<i32>, Vec<String>) {
+        while let Ok(line) = self.log.recv_timeout(START_PATIENCE) {
+            self.seen.push(line);
+        }
+        let code = match self.child.try_wait() {
+            Ok(Some(status)) => status.code(),
+            // Its log is closed: it is ending, or it hangs.
+            _ => None,
+        };
+        (code, std::mem::take(&mut self.seen))
+    }
+
     /// Stops it with SIGTERM and waits; gives the exit code.
     ///
     /// # Panics

@@ -255,13 +255,15 @@ pub struct MergeSection {
     pub packs_min: usize,
     /// How long a study must be quiet.
     pub quiet: Period,
+    /// How often is looked for studies to merge.
+    pub every: Period,
     /// Zstandard level.
     pub zstd_level: i32,
 }
 
 impl Default for MergeSection {
     fn default() -> Self {
-        Self { packs_min: 4, quiet: Period::seconds(24 * 3600), zstd_level: 3 }
+        Self { every: Period::seconds(600), packs_min: 4, quiet: Period::seconds(24 * 3600), zstd_level: 3 }
     }
 }
 
@@ -301,11 +303,13 @@ impl Default for CatalogSection {
 pub struct GateSection {
     /// Uptime that passes between a merge and the deletion of what it replaced.
     pub grace: Period,
+    /// How often is looked for packs whose grace is over.
+    pub every: Period,
 }
 
 impl Default for GateSection {
     fn default() -> Self {
-        Self { grace: Period::seconds(24 * 3600) }
+        Self { grace: Period::seconds(24 * 3600), every: Period::seconds(60) }
     }
 }
 

@@ -62,13 +62,23 @@ impl Archive {
     /// A study that cannot be sealed again and again is a case.
     pub(super) async fn open_case_cannot_seal(&self, study: &StudyUid) {
         let case = Sha256Digest::of(format!("cannot-seal\0{study}").as_bytes());
-        if self.history.lock().found_again(&case) {
-            return;
-        }
-        let Ok(about) = Word::parse("cannot-seal") else { return };
         let subject = CaseSubject { studies: vec![study.clone()], ..CaseSubject::default() };
-        if let Err(error) = self.record(vec![EntryBody::CaseOpened { case, about, subject }]).await {
+        if let Err(error) = self.open_case(case, "cannot-seal", subject).await {
             tracing::warn!(%study, %error, "the case of a study that cannot be sealed could not be written");
         }
+    }
+
+    /// Opens a case, unless it is known already.
+    pub(super) async fn open_case(
+        &self,
+        case: Sha256Digest,
+        about: &str,
+        subject: CaseSubject,
+    ) -> Result<(), super::ArchiveError> {
+        if self.history.lock().found_again(&case) {
+            return Ok(());
+        }
+        let about = Word::parse(about).map_err(|error| super::ArchiveError::internal("naming a case", error))?;
+        self.record(vec![EntryBody::CaseOpened { case, about, subject }]).await.map(drop)
     }
 }

@@ -61,7 +61,7 @@ impl LedgerPort for GatePorts {
         };
         let objects = vec![key.clone()];
         let intended = EntryBody::DeleteIntended { ground, store: store.clone(), study, objects, after };
-        let appended = archive.record(vec![intended]).await.map_err(ledger)?;
+        let appended = archive.record_everywhere(vec![intended]).await.map_err(ledger)?;
         if !appended.standing.stores.contains(store) {
             return Err(PortError::Ledger(format!(
                 "store {store} does not have the entry that announces a delete there"

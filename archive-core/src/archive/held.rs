@@ -151,6 +151,31 @@ impl Archive {
     /// [`ArchiveError::Read`] where none can.
     pub async fn open_version(&self, caller: &Caller, held: &Held) -> Result<Arc<OpenVersion>, ArchiveError> {
         tracing::trace!(by = %caller.name, content = %held.content, "open");
+        let error = match self.open_at_any(held).await {
+            Ok(open) => return Ok(open),
+            Err(error) => error,
+        };
+        // Since it was selected it may have been sealed or merged, and lie elsewhere.
+        match self.held_now(caller, held).await? {
+            Some(now) if now.places != held.places => self.open_at_any(&now).await,
+            _ => Err(error),
+        }
+    }
+
+    /// The version as it is held at this moment.
+    async fn held_now(&self, caller: &Caller, held: &Held) -> Result<Option<Held>, ArchiveError> {
+        let selection = Selection {
+            study: held.keys.study.clone(),
+            series: None,
+            sop: Some(held.keys.sop.clone()),
+            all_versions: true,
+        };
+        let (versions, _) = self.select(caller, &selection, None).await?;
+        let same = |now: &Held| now.content == held.content && now.transfer_syntax == held.transfer_syntax;
+        Ok(versions.into_iter().find(same))
+    }
+
+    async fn open_at_any(&self, held: &Held) -> Result<Arc<OpenVersion>, ArchiveError> {
         let mut last = None;
         for place in &held.places {
             match self.open_at(held, place).await {

@@ -57,9 +57,44 @@ pub(super) struct History {
     stores: Vec<StoreEntry>,
     /// Highest receipt number of each epoch that a `received` or `sealed` entry covers.
     told: After,
+    /// Receipts that `sealed` entries cover.
+    sealed: Covered,
+    /// Receipts that `received` or `sealed` entries cover.
+    spoken_of: Covered,
+}
+
+/// A set of receipt numbers: by epoch and first number the last one, no two touching.
+#[derive(Debug, Default)]
+struct Covered(BTreeMap<(u32, u64), u64>);
+
+impl Covered {
+    fn add(&mut self, receipts: &ReceiptRanges) {
+        for range in &receipts.0 {
+            let (epoch, mut first, mut last) = (range.epoch, range.first, range.last);
+            // Swallows those that overlap or touch, the nearest below `last + 1` first.
+            while let Some((&(_, from), &to)) = self.0.range((epoch, 0)..=(epoch, last.saturating_add(1))).next_back() {
+                if to.saturating_add(1) < first {
+                    break;
+                }
+                self.0.remove(&(epoch, from));
+                (first, last) = (first.min(from), last.max(to));
+            }
+            self.0.insert((epoch, first), last);
+        }
+    }
+
+    fn has(&self, number: ReceiptNumber) -> bool {
+        let below = self.0.range((number.epoch, 0)..=(number.epoch, number.number)).next_back();
+        below.is_some_and(|(_, &last)| last >= number.number)
+    }
 }
 
 impl History {
+    /// Whether nothing was ever received, as far as the ledger speaks of it.
+    pub(super) fn is_blank(&self) -> bool {
+        self.told.is_empty() && self.packs.is_empty()
+    }
+
     /// Entries absorbed so far.
     pub(super) const fn size(&self) -> u64 {
         self.size
@@ -80,6 +115,7 @@ impl History {
             EntryBody::Received { receipts, .. } => self.tell(receipts),
             EntryBody::Sealed { pack, receipts, .. } => {
                 self.tell(receipts);
+                self.sealed.add(receipts);
                 self.count(pack);
             }
             EntryBody::Merged { pack, replaces, .. } => self.merged(pack, replaces),
@@ -106,6 +142,12 @@ impl History {
             EntryBody::DeleteIntended { ground, store, objects, .. } => self.intended(entry.n, *ground, store, objects),
             EntryBody::Deleted { store, objects, intended, .. } => {
                 self.intents.remove(intended);
+                // It confirms every earlier announcement of the same object as well.
+                let gone = |intent: &OpenIntent| intent.store == *store && objects.contains(&intent.key);
+                self.intents.retain(|_, intents| {
+                    intents.retain(|intent| !gone(intent));
+                    !intents.is_empty()
+                });
                 self.deleted.extend(objects.iter().map(|key| (store.clone(), key.clone())));
             }
             _ => {}
@@ -113,6 +155,7 @@ impl History {
     }
 
     fn tell(&mut self, receipts: &ReceiptRanges) {
+        self.spoken_of.add(receipts);
         for range in &receipts.0 {
             for highest in [&mut self.told, &mut self.highest] {
                 let known = highest.entry(range.epoch).or_default();
@@ -170,6 +213,16 @@ impl History {
     /// The highest number of an epoch that the ledger speaks of; 0 for none.
     pub(super) fn told(&self, epoch: u32) -> u64 {
         self.told.get(&epoch).copied().unwrap_or_default()
+    }
+
+    /// Whether the ledger speaks of a receipt.
+    pub(super) fn speaks_of(&self, number: ReceiptNumber) -> bool {
+        self.spoken_of.has(number)
+    }
+
+    /// Those of some receipts that no pack has.
+    pub(super) fn not_sealed<'a>(&self, numbers: impl Iterator<Item = &'a ReceiptNumber>) -> Vec<ReceiptNumber> {
+        numbers.copied().filter(|number| !self.sealed.has(*number)).collect()
     }
 
     /// The stores of the archive and their parts, as the ledger last named them.

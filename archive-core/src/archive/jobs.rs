@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use super::Archive;
 use super::error::ArchiveError;
 use super::gate_ports::GatePorts;
-use crate::identifiers::{PackId, Sha256Digest};
+use crate::identifiers::{PackId, Sha256Digest, StoreId};
 use crate::ledger::entry::{EntryBody, Ground, ReceiptRanges};
 use crate::pack::PackRef;
 use crate::store::gate::{Deletion, Gate, GateError, GatedStore, Grace};
@@ -59,7 +59,8 @@ impl Archive {
                 receipts: ReceiptRanges::covering(group.numbers.iter().copied()),
                 bytes: group.bytes,
             });
-            self.record_all(bodies.collect()).await?;
+            // In home is enough: told again to a store that is away, it would be appended again with every tick.
+            let _in_home = self.record(bodies.collect()).await?;
             batch.iter().for_each(|group| self.unsealed.tell(group));
         }
         Ok(())
@@ -98,7 +99,7 @@ impl Archive {
     /// # Errors
     /// The first store's that fails; the others were tried.
     pub async fn catch_up_stores(self: &Arc<Self>) -> Result<(), ArchiveError> {
-        let lags = self.ledger.catch_up().await.map_err(|error| ArchiveError::internal("the ledger", error))?;
+        let lags = self.ledger.catch_up().await.map_err(|error| self.ledger_failed(error))?;
         for lag in lags.iter().filter(|lag| lag.error.is_some()) {
             tracing::debug!(store = %lag.store, error = ?lag.error, "a store does not follow");
         }
@@ -119,20 +120,33 @@ impl Archive {
             let there = packs_in(&member.store).await?;
             let missing: Vec<PackRef> =
                 self.history.lock().packs().filter(|pack| !there.contains(&pack.pack)).cloned().collect();
-            self.to_copy.lock().insert(member.id.clone(), missing);
+            // Added to what was sealed meanwhile; a pack that is there twice is found there the second time.
+            self.to_copy.lock().entry(member.id.clone()).or_default().extend(missing);
             self.unsure.lock().remove(&member.id);
         }
-        loop {
-            let next = self.to_copy.lock().get_mut(&member.id).and_then(Vec::pop);
-            let Some(pack) = next else { return Ok(()) };
+        let mut left = Vec::new();
+        let mut first_error = None;
+        // One pack that cannot be copied does not keep the others away.
+        while let Some(pack) = self.next_to_copy(member) {
             if !self.history.lock().counts(&pack.pack) {
                 continue;
             }
             if let Err(error) = self.copy_pack(&pack, member).await {
-                self.to_copy.lock().entry(member.id.clone()).or_default().push(pack);
-                return Err(error);
+                let is_away = matches!(&error, ArchiveError::Store(StoreError::Unavailable { store, .. })
+                    if store == member.store.name());
+                first_error.get_or_insert(error);
+                left.push(pack);
+                if is_away {
+                    break;
+                }
             }
         }
+        self.to_copy.lock().entry(member.id.clone()).or_default().extend(left);
+        first_error.map_or(Ok(()), Err)
+    }
+
+    fn next_to_copy(&self, member: &Member) -> Option<PackRef> {
+        if self.is_closed() { None } else { self.to_copy.lock().get_mut(&member.id)?.pop() }
     }
 
     /// Copies a pack to a store: read, compare, create, read back, record (promise I8).
@@ -146,7 +160,7 @@ impl Archive {
                     to.store.create_from_file(&key, file.path(), pack.size, sha256).await?;
                     verify_object(&*to.store, &key, pack.size, sha256).await?;
                     let copied = EntryBody::Copied { pack: pack.pack, study: pack.study.clone(), store: to.id.clone() };
-                    self.record_all(vec![copied]).await?;
+                    let _in_home = self.record(vec![copied]).await?;
                     return Ok(());
                 }
                 Err(error) => last = Some(error),
@@ -244,6 +258,9 @@ impl Archive {
             grace.over(self.options.gate_grace).map(|(store, key)| (store.clone(), key.clone())).collect()
         };
         for (store, key) in over {
+            if self.is_closed() {
+                break;
+            }
             let study = super::gate_ports::study_of(self, &key);
             let _study = match &study {
                 Some(study) => Some(self.study_locks.lock(study).await),
@@ -258,11 +275,20 @@ impl Archive {
                     tracing::warn!(%store, %key, %reason, "nobody knows whether a replaced pack is gone; it is found out later");
                 }
                 Err(GateError::Shut { .. } | GateError::Busy { .. }) => {}
+                Err(_) if self.is_absent(&store, &key).await => self.grace.lock().forget(&store, &key),
                 Err(error) => tracing::warn!(%store, %key, %error, "a replaced pack was left"),
             }
         }
         gate.settle().await.map_err(|error| ArchiveError::internal("the gate", error))?;
         self.write_grace().await
+    }
+
+    /// Whether a store never got a pack, or lost it: then there is nothing to delete.
+    async fn is_absent(&self, store: &StoreId, key: &StoreKey) -> bool {
+        match self.stores.get(store) {
+            Some(member) => matches!(member.store.size(key).await, Ok(None)),
+            None => true,
+        }
     }
 
     async fn write_grace(&self) -> Result<(), ArchiveError> {

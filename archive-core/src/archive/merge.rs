@@ -24,27 +24,30 @@ impl Archive {
     /// Merges the packs of studies that have many small ones.
     ///
     /// # Errors
-    /// The first study that fails; it is tried again.
+    /// The first study's that fails; the others were tried.
     pub async fn merge_due(self: &Arc<Self>) -> Result<(), ArchiveError> {
         if self.rebuild.progress().is_some() {
             return Ok(());
         }
+        let mut first_error = None;
         let small = self.options.seal.pack_target / 4;
         let studies = self.history.lock().studies_with_packs(self.options.merge.packs_min);
         for study in studies {
             let packs = self.history.lock().packs_of(&study);
-            let small: Vec<PackRef> = packs.into_iter().filter(|pack| pack.size < small).collect();
-            if self.is_closed() {
+            let small = up_to(self.options.seal.pack_target, packs.into_iter().filter(|pack| pack.size < small));
+            if self.is_closed() || self.rebuild.progress().is_some() {
                 break;
             }
             if small.len() >= self.options.merge.packs_min
                 && self.unsealed.is_quiet(&study)
                 && self.is_rested(&small).await
+                && let Err(error) = self.merge(&study, small).await
             {
-                self.merge(&study, small).await?;
+                tracing::warn!(%study, %error, "the packs of a study could not be merged");
+                first_error.get_or_insert(error);
             }
         }
-        Ok(())
+        first_error.map_or(Ok(()), Err)
     }
 
     /// Whether the youngest of some packs is as old as merging wants. Age is what the home store says of the object.
@@ -65,6 +68,15 @@ impl Archive {
     async fn merge(self: &Arc<Self>, study: &StudyUid, packs: Vec<PackRef>) -> Result<(), ArchiveError> {
         let _study = self.study_locks.lock(study).await;
         tracing::debug!(%study, packs = packs.len(), "merge begins");
+        self.can_seal().await?;
+        // Another merge may have come to its end just now.
+        let packs: Vec<PackRef> = {
+            let history = self.history.lock();
+            packs.into_iter().filter(|pack| history.counts(&pack.pack)).collect()
+        };
+        if packs.len() < 2 {
+            return Ok(());
+        }
         let items = self.gather(&packs).await?;
         let versions = items.len() as u64;
         let built = self.build(study, items, self.options.merge.zstd_level).await?;
@@ -74,10 +86,8 @@ impl Archive {
         let after = self.history.lock().after();
         let merged = EntryBody::Merged { pack: built.pack.clone(), replaces, versions, after, stores };
         // A crash after this leaves the old packs in the stores; the next start takes them up where this one left them.
-        self.record_all(vec![merged]).await?;
-        self.will_be_copied(&built.pack);
+        let _everywhere = self.record_everywhere(vec![merged]).await?;
         self.checkpoint_catalog().await?;
-        self.begin_grace(&packs);
         tracing::info!(%study, packs = packs.len(), versions, into = %built.pack.pack, "packs merged");
         tracing::debug!(%study, "merge ends");
         Ok(())
@@ -104,6 +114,18 @@ impl Archive {
         }
         Ok(ordered.into_values().collect())
     }
+}
+
+/// The smallest of some packs, as many as make one of the target size together.
+fn up_to(target: u64, packs: impl Iterator<Item = PackRef>) -> Vec<PackRef> {
+    let mut packs: Vec<PackRef> = packs.collect();
+    packs.sort_by_key(|pack| (pack.size, pack.pack));
+    let mut bytes = 0_u64;
+    packs.retain(|pack| {
+        bytes = bytes.saturating_add(pack.size);
+        bytes <= target
+    });
+    packs
 }
 
 /// One version from all its lines: read as the lowest-numbered receipt says, with all receipts, the bytes from one of the

@@ -25,12 +25,14 @@ mod record;
 mod seal;
 mod status;
 mod study_locks;
+#[cfg(test)]
+mod tests;
 mod unsealed;
 mod verify;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -54,7 +56,7 @@ use crate::catalog::{Catalog, CatalogError};
 use crate::clock::SharedClock;
 use crate::entropy::SharedEntropy;
 use crate::holdings::Holdings;
-use crate::identifiers::{ArchiveId, ReceiptNumber, Sha256Digest, StoreId};
+use crate::identifiers::{ArchiveId, Sha256Digest, StoreId};
 use crate::journal::{Journal, JournalError};
 use crate::ledger::Ledger;
 use crate::overlay::OverlayLimits;
@@ -97,6 +99,7 @@ pub struct Archive {
     stopped: watch::Sender<Option<String>>,
     closing: watch::Sender<bool>,
     scratch: PathBuf,
+    me: Weak<Self>,
     _lock: lock::FolderLock,
 }
 
@@ -122,13 +125,15 @@ impl Archive {
             receipts: usize::try_from(options.overlay_receipts).unwrap_or(usize::MAX),
         };
         let epoch = found.ledger.head().map_or(1, |head| head.epoch);
-        let unsure = found.gated.iter().map(|gated| gated.id.clone()).filter(|id| *id != found.stores.home().id);
-        Arc::new(Self {
+        let home = &found.stores.home().id;
+        let unsure = found.gated.iter().map(|gated| gated.id.clone()).filter(|id| id != home).collect();
+        Arc::new_cyclic(|me| Self {
+            me: Weak::clone(me),
             archive_id: found.known.archive.clone(),
             epoch,
             clock: parts.clock,
             entropy: parts.entropy,
-            unsure: Mutex::new(unsure.collect()),
+            unsure: Mutex::new(unsure),
             stores: found.stores,
             fitness: found.fitness,
             findings: found.findings,
@@ -207,9 +212,14 @@ impl Archive {
         *self.closing.borrow()
     }
 
+    /// Nothing more is received, and jobs end at their next step; [`Archive::close`] comes when they have.
+    pub fn begin_closing(&self) {
+        self.closing.send_replace(true);
+    }
+
     /// Ends: nothing more is received, what is under way is finished, catalog and journal are closed.
     pub async fn close(&self) {
-        self.closing.send_replace(true);
+        self.begin_closing();
         self.rebuilt().await;
         if let Err(error) = self.checkpoint_catalog().await {
             tracing::warn!(%error, "the catalog was not written to disk; the next start brings it up to date");
@@ -257,37 +267,20 @@ impl Archive {
         }
     }
 
-    /// Receipts that the catalog has leave overlay and journal: those that a crash kept from being released.
-    async fn release_what_is_sealed(self: &Arc<Self>) {
+    /// Receipts that are sealed leave overlay and journal: those that a crash kept from being released. Where a required
+    /// store lacks the end of the ledger they stay, and leave when their study is sealed again.
+    async fn release_what_is_sealed(&self) {
+        if let Err(error) = self.settle_everywhere().await {
+            tracing::warn!(%error, "what is sealed stays in the journal for now");
+            return;
+        }
         for study in self.unsealed.studies() {
-            let numbers = self.unsealed.receipts_of(&study);
-            let holdings = Arc::clone(&self.holdings);
-            let of = study.clone();
-            let sealed = tokio::task::spawn_blocking(move || sealed_receipts(&holdings, &of)).await;
-            let Ok(Ok(sealed)) = sealed else { continue };
-            let done: Vec<ReceiptNumber> = numbers.into_iter().filter(|number| sealed.contains(number)).collect();
-            if !done.is_empty() {
-                self.release(&done).await;
-                self.unsealed.sealed(&study, &done);
+            let _study = self.study_locks.lock(&study).await;
+            if let Err(error) = self.release_sealed_of(&study).await {
+                tracing::warn!(%study, %error, "what is sealed of a study stays in the journal for now");
             }
         }
     }
-}
-
-/// The receipts of a study that are in packs.
-fn sealed_receipts(
-    holdings: &Holdings,
-    study: &crate::identifiers::StudyUid,
-) -> Result<HashSet<ReceiptNumber>, CatalogError> {
-    let catalog = holdings.catalog();
-    let mut numbers = HashSet::new();
-    for (row, _) in catalog.rows_of(study, None)? {
-        for instance in catalog.row(&row)? {
-            let holdings = instance.holdings.iter();
-            numbers.extend(holdings.flat_map(|holding| holding.receipts.iter().map(|receipt| receipt.number)));
-        }
-    }
-    Ok(numbers)
 }
 
 impl From<JournalError> for ArchiveError {

@@ -17,9 +17,9 @@ use crate::catalog::sled_store::SledOptions;
 use crate::catalog::{Catalog, CatalogError, CatalogState, open_embedded};
 use crate::clock::SharedClock;
 use crate::entropy::SharedEntropy;
-use crate::identifiers::{ArchiveId, StoreId};
+use crate::identifiers::{ArchiveId, ReceiptNumber, Sha256Digest, StoreId};
 use crate::journal::{Finding, FindingKind, Journal, JournalError, JournalOptions, Recovered};
-use crate::ledger::entry::StoreRole;
+use crate::ledger::entry::{CaseSubject, StoreRole};
 use crate::ledger::{
     Entries, Filter, Head, Ledger, LedgerError, LedgerState, LedgerStores, OpenOptions, Opened, Opening, WhenEmpty,
     Word, find_end,
@@ -30,6 +30,9 @@ use crate::store::{
     initialise, probe, read_identity,
 };
 use crate::store_files;
+
+/// Lost receipts that a finding names one by one.
+const LOST_NAMED_MAX: usize = 20;
 
 /// What a store must be able to do to be part of an archive.
 pub trait ArchiveStore: ConditionalStore + DeletingStore {}
@@ -160,8 +163,14 @@ impl Archive {
         let opened = open_ledger(&options, &parts, &identified).await?;
         let is_new = identified.known.head.is_none();
         let history = read_history(&identified.stores, &identified.known.archive, &opened.head).await?;
+        let folder_is_there = options.data.join("journal").is_dir() || mirror_is_there(&options);
+        if !is_new && !folder_is_there {
+            let folder = options.data.join("journal");
+            return Err(OpenError::NoJournal { archive: identified.known.archive, folder });
+        }
         let (journal, recovered) = open_journal(&options, &parts, &identified, &history, &opened.head).await?;
-        if recovered.fresh && !is_new {
+        // An archive that never received anything has no segment yet; any other always has one.
+        if recovered.fresh && !history.is_blank() {
             let folder = options.data.join("journal");
             return Err(OpenError::NoJournal { archive: identified.known.archive, folder });
         }
@@ -169,6 +178,7 @@ impl Archive {
         identified.known.write(&options.data).map_err(folder(&options.data))?;
         let (catalog, catalog_is_new) = open_catalog(&options).await?;
         identified.findings.extend(recovered.findings.iter().map(in_words));
+        identified.findings.extend(lost_in_words(&history.not_sealed(recovered.lost.iter().chain(&recovered.gone))));
         for finding in &identified.findings {
             tracing::warn!(finding, "found at start");
         }
@@ -188,24 +198,25 @@ impl Archive {
                 catalog,
             },
         );
-        archive.finish_opening(recovered, identified.gated, catalog_is_new).await?;
+        archive.finish_opening(&recovered, identified.gated, catalog_is_new).await?;
         Ok(archive)
     }
 
     /// What needs the archive itself: the overlay, the gate, the catalog brought up to the ledger.
     async fn finish_opening(
         self: &Arc<Self>,
-        recovered: Recovered,
+        recovered: &Recovered,
         gated: Vec<GatedStore>,
         catalog_is_new: bool,
     ) -> Result<(), OpenError> {
         let epoch = self.epoch;
         for entry in &recovered.entries {
             let number = entry.number();
-            let told = number.epoch != epoch || number.number <= self.history.lock().told(epoch);
+            let told = number.epoch != epoch || self.history.lock().speaks_of(number);
             self.take_into_overlay(entry, told);
             self.unsealed.recovered(entry, told, self.clock.monotonic());
         }
+        self.report_lost(recovered).await;
         self.open_gate(gated).await?;
         self.record_config_change().await;
         let watermark = self.in_catalog(|catalog| catalog.watermark()).await.unwrap_or(0);
@@ -223,6 +234,20 @@ impl Archive {
     }
 }
 
+impl Archive {
+    /// What the journal lost and no pack has is a case; it holds nothing up.
+    async fn report_lost(&self, recovered: &Recovered) {
+        let lost = self.history.lock().not_sealed(recovered.lost.iter().chain(&recovered.gone));
+        let (Some(first), Some(what)) = (lost.first(), lost_in_words(&lost)) else { return };
+        tracing::error!(receipts = lost.len(), "{what}");
+        metrics::counter!("vellum_journal_lost_receipts_total").increment(lost.len() as u64);
+        let case = Sha256Digest::of(format!("journal-lost\0{first}\0{}", lost.len()).as_bytes());
+        if let Err(error) = self.open_case(case, "journal-lost", CaseSubject::default()).await {
+            tracing::warn!(%error, "the case of lost receipts could not be written");
+        }
+    }
+}
+
 /// What recovery of the journal found, for people.
 fn in_words(finding: &Finding) -> String {
     let file = finding.file.display();
@@ -236,6 +261,20 @@ fn in_words(finding: &Finding) -> String {
         FindingKind::TakenFromMirror => format!("{file}: taken from the mirror{receipts}{kept}"),
         FindingKind::MirrorRestored => format!("{file}: the mirror was made whole from the journal"),
     }
+}
+
+/// Receipts that were acknowledged and cannot be read any more, for people; they are the worst that can be found.
+fn lost_in_words(lost: &[ReceiptNumber]) -> Option<String> {
+    let named = lost.iter().take(LOST_NAMED_MAX).map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let more = lost.len().saturating_sub(LOST_NAMED_MAX);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    (!lost.is_empty()).then(|| {
+        format!(
+            "lost: {} receipts were acknowledged, are not sealed and cannot be read from the journal: {named}{more}; \
+             `vellum ledger show --kind received` says who sent them: ask for them again",
+            lost.len()
+        )
+    })
 }
 
 /// Makes the folders, takes the lock, and removes what an earlier process left in scratch.
@@ -289,13 +328,8 @@ async fn begin(options: &ArchiveOptions, parts: &Parts) -> Result<Known, OpenErr
             stores.insert(spec.store.name().to_owned(), identity.store);
         }
     }
-    let mirror_is_there = options
-        .journal
-        .mirror
-        .as_ref()
-        .is_some_and(|mirror| std::fs::read_dir(mirror).is_ok_and(|mut entries| entries.next().is_some()));
     match archive {
-        Some((_, archive)) if mirror_is_there => Ok(Known { archive, stores, head: None }),
+        Some((_, archive)) if mirror_is_there(options) => Ok(Known { archive, stores, head: None }),
         Some((store, archive)) => Err(OpenError::StrangeData { store, archive, data: options.data.clone() }),
         None => {
             let archive = draw(parts)?;
@@ -305,6 +339,12 @@ async fn begin(options: &ArchiveOptions, parts: &Parts) -> Result<Known, OpenErr
             Ok(known)
         }
     }
+}
+
+/// Whether the journal's mirror holds anything.
+fn mirror_is_there(options: &ArchiveOptions) -> bool {
+    let mirror = options.journal.mirror.as_ref();
+    mirror.is_some_and(|mirror| std::fs::read_dir(mirror).is_ok_and(|mut entries| entries.next().is_some()))
 }
 
 fn draw(parts: &Parts) -> Result<String, OpenError> {
@@ -344,12 +384,13 @@ async fn identify_store(
             StoreId::parse(&drawn).map_err(|error| ArchiveError::internal("drawing an id", error))?
         }
     };
-    known.stores.insert(name, id.clone());
-    known.write(&options.data).map_err(folder(&options.data))?;
     let identity = StoreIdentity::new(known.archive.clone(), id.clone(), parts.clock.now());
     let (readme, extract) =
         (Bytes::from_static(store_files::README.as_bytes()), Bytes::from_static(store_files::EXTRACT.as_bytes()));
     initialise(&*spec.store, &identity, readme, extract).await?;
+    // Remembered when it is so: a crash before leaves a store that says itself whose it is.
+    known.stores.insert(name, id.clone());
+    known.write(&options.data).map_err(folder(&options.data))?;
     Ok(id)
 }
 

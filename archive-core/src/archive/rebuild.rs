@@ -15,7 +15,14 @@ use tokio::sync::watch;
 use super::Archive;
 use super::error::ArchiveError;
 use crate::caller::Caller;
-use crate::ledger::entry::EntryBody;
+use crate::identifiers::Sha256Digest;
+use crate::ledger::Recorded;
+use crate::ledger::entry::{CaseSubject, EntryBody};
+use crate::reading::ReadError;
+use crate::store::StoreError;
+
+/// How long a rebuild that failed rests.
+const RETRY_PAUSE: Duration = Duration::from_secs(10);
 
 /// How far a rebuild is.
 #[derive(Clone, Copy, PartialEq, Debug, Default, Serialize)]
@@ -64,6 +71,8 @@ pub enum RebuildEvent {
 pub(super) struct Rebuild {
     progress: watch::Sender<Option<RebuildProgress>>,
     catalog_follows: AtomicBool,
+    /// Held while the two above change together.
+    switch: Mutex<()>,
     started: Mutex<Duration>,
     wanted: AtomicBool,
     last_failure: Mutex<Option<String>>,
@@ -74,6 +83,7 @@ impl Default for Rebuild {
         Self {
             progress: watch::Sender::new(None),
             catalog_follows: AtomicBool::new(true),
+            switch: Mutex::new(()),
             started: Mutex::new(Duration::ZERO),
             wanted: AtomicBool::new(false),
             last_failure: Mutex::new(None),
@@ -93,6 +103,7 @@ impl Rebuild {
     }
 
     fn begin(&self, now: Duration) -> bool {
+        let _switch = self.switch.lock();
         let first = self.catalog_follows.swap(false, Ordering::SeqCst);
         if first {
             *self.started.lock() = now;
@@ -110,8 +121,17 @@ impl Rebuild {
         });
     }
 
-    fn end(&self, failure: Option<String>) {
-        *self.last_failure.lock() = failure;
+    /// The catalog is complete and follows again, both at once: another rebuild begins before or after, never between.
+    fn complete(&self) {
+        let _switch = self.switch.lock();
+        *self.last_failure.lock() = None;
+        self.catalog_follows.store(true, Ordering::SeqCst);
+        self.progress.send_replace(None);
+    }
+
+    /// Given up, for the archive is closing; the catalog does not follow any more.
+    fn give_up(&self, failure: String) {
+        *self.last_failure.lock() = Some(failure);
         self.progress.send_replace(None);
     }
 }
@@ -129,6 +149,14 @@ impl Archive {
     pub(super) fn catalog_is_damaged(&self) {
         tracing::error!("the catalog is damaged; it is rebuilt from the stores, queries say that they are incomplete");
         self.rebuild.wanted.store(true, Ordering::SeqCst);
+    }
+
+    /// An entry could not be applied: the catalog is brought up to the ledger in the background, from where it stands.
+    pub(super) fn catalog_is_behind(&self, error: &ArchiveError) {
+        tracing::error!(%error, "the catalog could not follow the ledger; it is brought up to it in the background");
+        if let Some(archive) = self.me.upgrade() {
+            archive.start_rebuild(false);
+        }
     }
 
     /// Whether a rebuild was asked for by damage.
@@ -150,6 +178,7 @@ impl Archive {
                 "the catalog is being rebuilt already; `vellum status` shows how far".into(),
             ));
         }
+        self.catalog_is_incomplete(true);
         let follow = self.rebuild.progress.subscribe();
         let archive = Arc::clone(self);
         tokio::spawn(async move { archive.run_rebuild(true).await });
@@ -191,45 +220,56 @@ impl Archive {
     /// Begins a rebuild in the background: `from_nothing`, or from where the catalog stands.
     pub(super) fn start_rebuild(self: &Arc<Self>, from_nothing: bool) {
         if self.rebuild.begin(self.clock.monotonic()) {
+            self.catalog_is_incomplete(true);
             let archive = Arc::clone(self);
             tokio::spawn(async move { archive.run_rebuild(from_nothing).await });
         }
     }
 
+    /// While the catalog is incomplete, a miss is no absence, and nothing is deleted.
+    fn catalog_is_incomplete(&self, incomplete: bool) {
+        self.holdings.set_incomplete(incomplete);
+        self.gate_is_shut_for_rebuild(incomplete);
+    }
+
     /// Rebuilds; what fails is tried again after a pause, for without a catalog the archive is half blind.
     async fn run_rebuild(self: &Arc<Self>, mut from_nothing: bool) {
-        self.gate_is_shut_for_rebuild(true);
-        loop {
-            let outcome = self.rebuild_once(from_nothing).await;
-            match outcome {
-                Ok(()) => break,
+        tracing::debug!(from_nothing, "rebuild begins");
+        let progress = loop {
+            match self.rebuild_once(from_nothing).await {
+                Ok(progress) => break progress,
                 Err(error) if self.is_closed() => {
-                    self.rebuild.end(Some(error.to_string()));
+                    self.rebuild.give_up(error.to_string());
                     return;
                 }
                 Err(error) => {
                     tracing::error!(%error, "rebuilding the catalog failed; it goes on in 10 s");
                     *self.rebuild.last_failure.lock() = Some(error.to_string());
-                    tokio::time::sleep(Duration::from_secs(10)).await;
+                    let mut closing = self.closing.subscribe();
+                    // Closing ends the pause; the next attempt then gives up.
+                    let _paused = tokio::time::timeout(RETRY_PAUSE, closing.wait_for(|closing| *closing)).await;
                     from_nothing = self.take_wanted_rebuild();
                 }
             }
-        }
-        let progress = self.rebuild.progress().unwrap_or_default();
+        };
         tracing::info!(
             packs = progress.done,
             versions = progress.versions,
             seconds = progress.seconds,
             "the catalog is complete"
         );
-        self.rebuild.end(None);
-        self.gate_is_shut_for_rebuild(false);
+        tracing::debug!("rebuild ends");
         self.release_what_is_sealed().await;
     }
 
-    async fn rebuild_once(self: &Arc<Self>, from_nothing: bool) -> Result<(), ArchiveError> {
-        if from_nothing {
-            self.in_catalog(|catalog| catalog.clear()).await?;
+    async fn rebuild_once(self: &Arc<Self>, from_nothing: bool) -> Result<RebuildProgress, ArchiveError> {
+        {
+            // An entry that is just being applied must not come after the clearing: its watermark would say that the
+            // catalog is complete up to it. Later ones see that the catalog does not follow.
+            let _turn = self.ledger_turn.lock().await;
+            if from_nothing {
+                self.in_catalog(|catalog| catalog.clear()).await?;
+            }
         }
         let total = self.history.lock().pack_count() as u64;
         self.rebuild.advance(self.clock.monotonic(), |progress| {
@@ -243,8 +283,10 @@ impl Archive {
             let reached = self.in_catalog(|catalog| catalog.watermark()).await?;
             if reached >= self.history.lock().size() {
                 self.in_catalog(|catalog| catalog.checkpoint()).await?;
-                self.rebuild.catalog_follows.store(true, Ordering::SeqCst);
-                return Ok(());
+                let progress = self.rebuild.progress().unwrap_or_default();
+                self.catalog_is_incomplete(false);
+                self.rebuild.complete();
+                return Ok(progress);
             }
             drop(turn);
         }
@@ -261,7 +303,7 @@ impl Archive {
             if recorded.entry.n >= self.history.lock().size() {
                 return Ok(());
             }
-            self.apply(&recorded).await?;
+            self.apply_or_pass_over(&recorded).await?;
             let (packs, versions) = match &recorded.entry.body {
                 EntryBody::Sealed { pack, versions, .. } | EntryBody::Merged { pack, versions, .. } => {
                     if self.history.lock().counts(&pack.pack) { (1, *versions) } else { (0, 0) }
@@ -274,5 +316,34 @@ impl Archive {
             });
         }
         Ok(())
+    }
+
+    /// A pack of which no store has a good copy must not keep everything else out of the catalog, nor sealing from going
+    /// on: it is passed over, with a case; when a copy is back, `vellum rebuild` brings it in.
+    async fn apply_or_pass_over(&self, recorded: &Recorded) -> Result<(), ArchiveError> {
+        let error = match self.apply(recorded).await {
+            Ok(()) => return Ok(()),
+            Err(error) if is_damage(&error) => error,
+            Err(error) => return Err(error),
+        };
+        let (EntryBody::Sealed { pack, .. } | EntryBody::Merged { pack, .. }) = &recorded.entry.body else {
+            return Err(error);
+        };
+        tracing::error!(pack = %pack.pack, study = %pack.study, %error, "no store has a good copy of a pack; the catalog goes without");
+        let case = Sha256Digest::of(format!("damaged-pack\0{}", pack.pack).as_bytes());
+        let subject =
+            CaseSubject { studies: vec![pack.study.clone()], pack: Some(pack.pack), ..CaseSubject::default() };
+        self.open_case(case, "damaged-pack", subject).await?;
+        self.pass_over(recorded.entry.n + 1).await
+    }
+}
+
+/// Whether what failed is what lies in the stores, and not that they cannot be reached.
+fn is_damage(error: &ArchiveError) -> bool {
+    let ArchiveError::Read(error) = error else { return false };
+    match error {
+        ReadError::Damaged { .. } | ReadError::NotUnderstood { .. } => true,
+        ReadError::Store(error) => matches!(error, StoreError::NotFound { .. } | StoreError::Damaged { .. }),
+        ReadError::Local { .. } => false,
     }
 }

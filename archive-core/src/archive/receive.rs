@@ -14,7 +14,7 @@ use crate::caller::{Caller, Door, SourceKey};
 use crate::dicom::scan::{Input, InstanceKeys, ScanLimits, ScanOptions, ScanWarning, Scanner};
 use crate::identifiers::{AeTitle, ContentId, ReceiptNumber, SopClassUid, SopUid, StudyUid, TransferSyntaxUid};
 use crate::instance::VersionFacts;
-use crate::journal::{Intake, JournalEntry, PendingReceipt};
+use crate::journal::{Intake, JournalEntry, JournalError, PendingReceipt};
 use crate::overlay::UnsealedEntry;
 use crate::receipt::Resolved;
 
@@ -88,7 +88,7 @@ impl Archive {
             header_json: false,
         };
         let scanner = Scanner::new(options).map_err(|error| ArchiveError::internal("scratch space", error))?;
-        let intake = self.journal.intake().await?;
+        let intake = self.journal.intake().await.map_err(|error| self.journal_failed(error))?;
         let archive = Arc::clone(self);
         Ok(Receiving { archive, incoming, resolved, scanner, intake, early: Vec::new(), content_begun: false })
     }
@@ -105,7 +105,7 @@ impl Receiving {
         }
         self.scanner.push(&bytes)?;
         if self.content_begun {
-            return Ok(self.intake.write(bytes).await?);
+            return self.keep(bytes).await;
         }
         self.early.push(bytes);
         self.begin_content().await
@@ -119,10 +119,14 @@ impl Receiving {
             let here = usize::try_from(skip).unwrap_or(usize::MAX).min(bytes.len());
             skip -= here as u64;
             if here < bytes.len() {
-                self.intake.write(bytes.slice(here..)).await?;
+                self.keep(bytes.slice(here..)).await?;
             }
         }
         Ok(())
+    }
+
+    async fn keep(&mut self, bytes: Bytes) -> Result<(), ArchiveError> {
+        self.intake.write(bytes).await.map_err(|error| self.archive.journal_failed(error))
     }
 
     /// Ends the instance; answers when it is durable (promise I1).
@@ -223,9 +227,19 @@ impl Archive {
                 if let Some(writing) = writing {
                     self.unsealed.abandoned(writing);
                 }
-                Err(error.into())
+                Err(self.journal_failed(error))
             }
         }
+    }
+
+    /// A journal that has stopped ends the process, at once: its successor recovers.
+    fn journal_failed(&self, error: JournalError) -> ArchiveError {
+        if let JournalError::Stopped { reason } = &error
+            && !self.is_closed()
+        {
+            self.stop(reason.clone());
+        }
+        error.into()
     }
 
     /// What is durable in the journal becomes visible.

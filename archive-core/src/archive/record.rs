@@ -9,17 +9,31 @@ use crate::catalog::versions::Promotion;
 use crate::catalog::{CHANGE_LINES_MAX, CatalogChange, ChangeKind};
 use crate::identifiers::PackId;
 use crate::ledger::entry::EntryBody;
-use crate::ledger::{Appended, Entries, Filter, LedgerError, LedgerState, Recorded, find_end};
+use crate::ledger::{Appended, Entries, Filter, LedgerError, LedgerState, Recorded, Standing, find_end};
 use crate::pack::{PackReader, PackRef};
 
 impl Archive {
-    /// As [`Archive::record`], for who only needs to know that it is done.
-    pub(super) async fn record_all(&self, bodies: Vec<EntryBody>) -> Result<(), ArchiveError> {
-        self.record(bodies).await.map(drop)
+    /// As [`Archive::record`], and an error where a required store lacks the entries: for what something is deleted or
+    /// released on. What was appended is applied all the same and must not be appended again:
+    /// [`Archive::settle_everywhere`] tells when it is everywhere.
+    pub(super) async fn record_everywhere(&self, bodies: Vec<EntryBody>) -> Result<Appended, ArchiveError> {
+        let appended = self.record(bodies).await?;
+        check_everywhere(&appended.standing)?;
+        Ok(appended)
     }
 
-    /// Appends entries and applies them. Answers when they are durable in home and in every required store; an error
-    /// where one of those lacks them says so, and what was appended is applied all the same.
+    /// Finishes what earlier appends left open, and brings history and catalog up to it.
+    ///
+    /// # Errors
+    /// Where a required store does not have the whole ledger.
+    pub(super) async fn settle_everywhere(&self) -> Result<(), ArchiveError> {
+        let _turn = self.ledger_turn.lock().await;
+        let standing = self.ledger.settle().await.map_err(|error| self.ledger_failed(error))?;
+        self.follow(standing.head.size).await?;
+        check_everywhere(&standing)
+    }
+
+    /// Appends entries and applies them. Answers when they are durable in home and every required store was tried.
     ///
     /// A crash after the append leaves a catalog that is behind the ledger: the next start replays the rest.
     pub(super) async fn record(&self, bodies: Vec<EntryBody>) -> Result<Appended, ArchiveError> {
@@ -30,18 +44,10 @@ impl Archive {
         let appended = self.ledger.append(bodies).await.map_err(|error| self.ledger_failed(error))?;
         self.follow(appended.last + 1).await?;
         self.remember_head().await;
-        if appended.is_in_all_required() {
-            Ok(appended)
-        } else {
-            let missing: Vec<String> = appended.standing.missing.iter().map(ToString::to_string).collect();
-            Err(ArchiveError::Busy(format!(
-                "the ledger entry is not in these required stores yet: {}; what waits for it goes on when they are back",
-                missing.join(", ")
-            )))
-        }
+        Ok(appended)
     }
 
-    fn ledger_failed(&self, error: LedgerError) -> ArchiveError {
+    pub(super) fn ledger_failed(&self, error: LedgerError) -> ArchiveError {
         if let Some(stopped) = self.ledger.stopped() {
             self.stop(format!("the ledger: {stopped}"));
         }
@@ -55,17 +61,40 @@ impl Archive {
             return Ok(());
         }
         let mut entries = self.entries_from(from).await?;
+        let mut failed = None;
         while let Some(recorded) = entries.next().await.map_err(|error| self.ledger_failed(error))? {
             self.history.lock().absorb(&recorded);
+            self.take_over(&recorded.entry.body);
             // While the catalog is being rebuilt, the rebuild itself comes to this entry.
-            if self.rebuild.catalog_follows() {
-                self.apply(&recorded).await?;
+            if self.rebuild.catalog_follows()
+                && let Err(error) = self.apply(&recorded).await
+            {
+                // The next entry would be applied over the gap, and the watermark hide it for ever.
+                self.catalog_is_behind(&error);
+                failed = Some(error);
             }
             if recorded.entry.n + 1 >= size {
                 break;
             }
         }
-        Ok(())
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// What an entry brings about beside history and catalog, whoever waits for it or has gone away: lagging stores get
+    /// new packs, and the grace of replaced ones begins.
+    fn take_over(&self, body: &EntryBody) {
+        match body {
+            EntryBody::Sealed { pack, .. } => self.will_be_copied(pack),
+            EntryBody::Merged { pack, replaces, .. } => {
+                self.will_be_copied(pack);
+                let history = self.history.lock();
+                let old: Vec<PackRef> =
+                    replaces.iter().filter_map(|pack| Some(history.replaced(pack)?.old.clone())).collect();
+                drop(history);
+                self.begin_grace(&old);
+            }
+            _ => {}
+        }
     }
 
     /// The ledger's entries from an index on, read from home.
@@ -128,6 +157,11 @@ impl Archive {
         Ok(())
     }
 
+    /// Nothing is applied for an entry: the catalog stands behind it.
+    pub(super) async fn pass_over(&self, watermark: u64) -> Result<(), ArchiveError> {
+        self.apply_change(CatalogChange { watermark: Some(watermark), kind: ChangeKind::Nothing }).await
+    }
+
     async fn apply_change(&self, change: CatalogChange) -> Result<(), ArchiveError> {
         let holdings = self.holdings.clone();
         let applied = tokio::task::spawn_blocking(move || holdings.catalog().apply(&change)).await;
@@ -147,4 +181,16 @@ impl Archive {
         let stores: Vec<_> = self.stores.read_order().map(|member| member.store.clone()).collect();
         Ok(PackReader::open(&stores, pack.clone(), &self.pack_cache, self.damage_observer()).await?)
     }
+}
+
+/// Refuses to rely on entries that a required store lacks.
+fn check_everywhere(standing: &Standing) -> Result<(), ArchiveError> {
+    if standing.missing.is_empty() {
+        return Ok(());
+    }
+    let missing: Vec<String> = standing.missing.iter().map(ToString::to_string).collect();
+    Err(ArchiveError::Busy(format!(
+        "the ledger entry is not in these required stores yet: {}; what waits for it goes on when they are back",
+        missing.join(", ")
+    )))
 }

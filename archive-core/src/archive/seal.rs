@@ -4,8 +4,9 @@
 //!
 //! A crash anywhere in between means: run again. What lies in a store and is not in the ledger is an orphan, and harmless.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -13,11 +14,13 @@ use super::Archive;
 use super::error::ArchiveError;
 use super::pack_source::{PackItem, build_pack};
 use crate::caller::Caller;
+use crate::catalog::{Catalog, CatalogError};
 use crate::identifiers::{ReceiptNumber, SeriesUid, Sha256Digest, StudyUid};
 use crate::instance::VersionKey;
 use crate::journal::JournalEntry;
 use crate::ledger::entry::{EntryBody, ReceiptRanges};
 use crate::pack::BuiltPack;
+use crate::store::check_identity;
 
 /// Receipts in one pack, at most: an index of more would be slow to read.
 const PACK_RECEIPTS_MAX: usize = 50_000;
@@ -79,16 +82,20 @@ impl Archive {
         if self.rebuild.progress().is_some() {
             return Err(self.not_found(String::new()));
         }
-        Ok(self.seal_studies(now).await)
+        // A task of its own: a caller that hangs up must not leave a study half sealed.
+        let archive = Arc::clone(self);
+        let sealed = tokio::spawn(async move { archive.seal_studies(now).await }).await;
+        sealed.map_err(|error| ArchiveError::internal("sealing", error))
     }
 
     async fn seal_studies(self: &Arc<Self>, now: bool) -> SealSummary {
         let options = &self.options.seal;
-        let all = now || self.must_seal_early();
-        let due = self.unsealed.due(self.clock.monotonic(), options.quiet, options.max_age, all);
+        // What failed keeps its pause also when room is short: trying again at once would only make it shorter.
+        let quiet = if self.must_seal_early() { Duration::ZERO } else { options.quiet };
+        let due = self.unsealed.due(self.clock.monotonic(), quiet, options.max_age, now);
         let mut summary = SealSummary::default();
         for study in due {
-            if self.is_closed() {
+            if self.is_closed() || self.rebuild.progress().is_some() {
                 break;
             }
             match self.seal_study(&study).await {
@@ -116,7 +123,12 @@ impl Archive {
     async fn seal_study(self: &Arc<Self>, study: &StudyUid) -> Result<(u64, u64), ArchiveError> {
         let _study = self.study_locks.lock(study).await;
         tracing::debug!(%study, "seal begins");
-        self.unsealed.freeze(study);
+        self.can_seal().await?;
+        if self.unsealed.has_failed(study) {
+            // The last attempt may have got as far as the ledger.
+            self.release_sealed_of(study).await?;
+        }
+        let _frozen = self.unsealed.freeze(study);
         let frozen = self.freeze(study).await?;
         let receipts: usize = frozen.values().map(|frozen| frozen.entries.len()).sum();
         let (mut packs, mut versions) = (0, 0);
@@ -132,6 +144,29 @@ impl Archive {
             tracing::info!(%study, packs, versions, receipts, "sealed");
         }
         Ok((packs, versions))
+    }
+
+    /// Looks whether a pack could count now. Asked before it is built: one that is created in some stores and does not
+    /// come to count is an orphan, and each further attempt would leave another.
+    pub(super) async fn can_seal(&self) -> Result<(), ArchiveError> {
+        for member in self.stores.required() {
+            check_identity(&*member.store, &self.archive_id, &member.id).await?;
+        }
+        self.settle_everywhere().await
+    }
+
+    /// Receipts of a study that count as sealed, in every required store, leave overlay and journal.
+    pub(super) async fn release_sealed_of(&self, study: &StudyUid) -> Result<(), ArchiveError> {
+        let mut done = self.unsealed.receipts_of(study);
+        let of = study.clone();
+        let sealed = self.in_catalog(move |catalog| sealed_receipts(catalog, &of)).await?;
+        done.retain(|number| sealed.contains(number));
+        if !done.is_empty() {
+            self.checkpoint_catalog().await?;
+            self.release(&done).await;
+            self.unsealed.sealed(study, &done);
+        }
+        Ok(())
     }
 
     /// The unsealed receipts of a study, by version in the order of a pack. Where a pack has the bytes of a version
@@ -197,8 +232,7 @@ impl Archive {
             stores,
         };
         // A crash after this leaves receipts in the journal that the ledger knows; the next start releases them.
-        self.record_all(vec![sealed]).await?;
-        self.will_be_copied(&built.pack);
+        let _everywhere = self.record_everywhere(vec![sealed]).await?;
         drop(built);
         self.checkpoint_catalog().await?;
         self.release(&numbers).await;
@@ -235,4 +269,16 @@ impl Archive {
         self.holdings.overlay().remove(numbers.iter().copied());
         self.journal.release(numbers).await;
     }
+}
+
+/// The receipts of a study that are in packs.
+fn sealed_receipts(catalog: &dyn Catalog, study: &StudyUid) -> Result<HashSet<ReceiptNumber>, CatalogError> {
+    let mut numbers = HashSet::new();
+    for (row, _) in catalog.rows_of(study, None)? {
+        for instance in catalog.row(&row)? {
+            let holdings = instance.holdings.iter();
+            numbers.extend(holdings.flat_map(|holding| holding.receipts.iter().map(|receipt| receipt.number)));
+        }
+    }
+    Ok(numbers)
 }

@@ -77,7 +77,40 @@ struct Study {
     last_received: Duration,
     frozen: bool,
     failures: u32,
+    /// Some of it was found at start: sealing may have been under way.
+    recovered: bool,
     not_before: Duration,
+}
+
+/// Whether somebody writes this version just now; one that was cut off, or ended while its study was frozen, does not.
+fn is_being_written(state: &State) -> bool {
+    matches!(state, State::Pending(receiver) if receiver.has_changed().is_ok())
+}
+
+/// A study of which nothing is left takes no memory. One that is frozen is forgotten when it is thawed.
+fn forget_empty(studies: &mut HashMap<StudyUid, Study>, study: &StudyUid) {
+    if studies.get(study).is_some_and(|entry| {
+        !entry.frozen && entry.receipts.is_empty() && !entry.versions.values().any(is_being_written)
+    }) {
+        studies.remove(study);
+    }
+}
+
+/// A study is frozen while this exists.
+#[derive(Debug)]
+pub(super) struct FrozenStudy<'a> {
+    unsealed: &'a Unsealed,
+    study: StudyUid,
+}
+
+impl Drop for FrozenStudy<'_> {
+    fn drop(&mut self) {
+        let mut studies = self.unsealed.studies.lock();
+        if let Some(entry) = studies.get_mut(&self.study) {
+            entry.frozen = false;
+        }
+        forget_empty(&mut studies, &self.study);
+    }
 }
 
 /// All studies with unsealed receipts.
@@ -126,6 +159,7 @@ impl Unsealed {
         {
             study.versions.remove(&writing.version);
         }
+        forget_empty(&mut self.studies.lock(), &writing.study);
     }
 
     /// A receipt is durable and in the overlay; `told` where the ledger speaks of it already.
@@ -148,6 +182,7 @@ impl Unsealed {
         if let Some(study) = self.studies.lock().get_mut(&entry.facts.keys.study) {
             let version = (entry.facts.keys.sop.clone(), entry.facts.version.clone());
             study.versions.entry(version).or_insert(State::Live(entry.number()));
+            study.recovered = true;
         }
     }
 
@@ -194,21 +229,33 @@ impl Unsealed {
         }
     }
 
-    /// From here on, arriving copies are written anew until the study is thawed.
-    pub(super) fn freeze(&self, study: &StudyUid) {
+    /// From here on, arriving copies are written anew until the study is thawed;
+    /// that is when what is given back is dropped, however sealing ended.
+    pub(super) fn freeze(&self, study: &StudyUid) -> FrozenStudy<'_> {
         if let Some(entry) = self.studies.lock().get_mut(study) {
             entry.frozen = true;
-            entry.versions.retain(|_, state| matches!(state, State::Pending(_)));
+            entry.versions.retain(|_, state| is_being_written(state));
         }
+        FrozenStudy { unsealed: self, study: study.clone() }
     }
 
-    /// These receipts are in packs now.
+    /// These receipts are in packs now; their records are no ground any more to drop bytes.
     pub(super) fn sealed(&self, study: &StudyUid, numbers: &[ReceiptNumber]) {
-        if let Some(entry) = self.studies.lock().get_mut(study) {
-            for number in numbers {
-                entry.receipts.remove(number);
-            }
+        let mut studies = self.studies.lock();
+        let Some(entry) = studies.get_mut(study) else { return };
+        for number in numbers {
+            entry.receipts.remove(number);
         }
+        entry.versions.retain(|_, state| match state {
+            State::Live(number) => entry.receipts.contains_key(number),
+            pending @ State::Pending(_) => is_being_written(pending),
+        });
+        forget_empty(&mut studies, study);
+    }
+
+    /// Whether the last attempt to seal a study failed, or an earlier process may have left one.
+    pub(super) fn has_failed(&self, study: &StudyUid) -> bool {
+        self.studies.lock().get(study).is_some_and(|entry| entry.failures > 0 || entry.recovered)
     }
 
     /// Sealing of a study ended well.
@@ -217,11 +264,10 @@ impl Unsealed {
         let Some(entry) = studies.get_mut(study) else { return };
         entry.frozen = false;
         entry.failures = 0;
+        entry.recovered = false;
         entry.not_before = Duration::ZERO;
         entry.first_received = now;
-        if entry.receipts.is_empty() && entry.versions.is_empty() {
-            studies.remove(study);
-        }
+        forget_empty(&mut studies, study);
     }
 
     /// Sealing failed: tried again after a pause that doubles, from 5 s to 10 min. Gives the number of failures.

@@ -1,0 +1,7 @@
+//! Tests of the archive as a whole: what was acknowledged stays and reads as it came, whatever fails in between.
+
+mod catalog;
+mod house;
+mod restarts;
+mod round_trip;
+mod sealing;

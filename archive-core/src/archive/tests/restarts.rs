@@ -1,0 +1,95 @@
+//! Crashes: an archive that was not closed, and its successor.
+
+use super::house::{House, Op, STUDY, contents, data_set, found, seal, send};
+use crate::archive::OpenError;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_archive_that_received_nothing_starts_again() {
+    let house = House::new();
+    house.open().await.close().await;
+    let archive = house.open().await;
+    assert_eq!(found(&archive).await, [0, 0, 0]);
+    archive.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn i1_a_crash_at_any_call_to_the_store_while_sealing_and_merging_loses_nothing() {
+    for calls in (0..60).step_by(3) {
+        let mut house = House::new();
+        let archive = house.open().await;
+        let sent: Vec<_> = (1..=2).map(|n| data_set(STUDY, n, "kept")).collect();
+        let _received = send(&archive, "CT1", sent[0].clone()).await.unwrap();
+        assert!(seal(&archive).await.is_empty());
+        let _received = send(&archive, "CT1", sent[1].clone()).await.unwrap();
+        house.home.away_after(calls);
+        let _failed = seal(&archive).await;
+        let _failed = archive.merge_due().await;
+        house.home.set_away(false);
+        let archive = house.crash(archive).await;
+        assert_eq!(contents(&archive, STUDY).await.unwrap(), sent, "after {calls} calls");
+        assert!(seal(&archive).await.is_empty(), "after {calls} calls");
+        archive.merge_due().await.unwrap();
+        assert_eq!(archive.status().await.journal.live_receipts, 0, "after {calls} calls");
+        assert_eq!(contents(&archive, STUDY).await.unwrap(), sent, "after {calls} calls, sealed");
+        assert_eq!(found(&archive).await, [1, 1, 2], "after {calls} calls");
+        archive.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ledger_entry_whose_answer_was_lost_counts_and_the_study_is_not_sealed_twice() {
+    let house = House::new();
+    let archive = house.open().await;
+    let bytes = data_set(STUDY, 1, "once");
+    let _received = send(&archive, "CT1", bytes.clone()).await.unwrap();
+    house.home.fail(Op::LoseAnswer, "ledger/");
+    // The look at what lies there fails as well, so that nobody knows.
+    house.home.fail(Op::Read, "ledger/");
+    let failed = seal(&archive).await;
+    assert_eq!(failed.len(), 1, "{failed:?}");
+    assert!(seal(&archive).await.is_empty());
+    assert_eq!(house.home.packs().await.len(), 1);
+    assert_eq!(archive.status().await.journal.live_receipts, 0);
+    assert_eq!(contents(&archive, STUDY).await.unwrap(), vec![bytes]);
+    archive.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn receipts_that_the_journal_lost_are_named_and_are_a_case() {
+    let mut house = House::new();
+    let archive = house.open().await;
+    let text = "x".repeat(1000);
+    let _received = send(&archive, "CT1", data_set(STUDY, 1, &text)).await.unwrap();
+    let segment = std::fs::read_dir(house.data.path().join("journal"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.is_file() && std::fs::read(path).is_ok_and(|bytes| find(&bytes, text.as_bytes()).is_some()))
+        .unwrap();
+    let mut damaged = std::fs::read(&segment).unwrap();
+    let at = find(&damaged, text.as_bytes()).unwrap();
+    damaged[at] ^= 1;
+    std::fs::write(&segment, damaged).unwrap();
+    let archive = house.crash(archive).await;
+    let status = archive.status().await;
+    assert!(status.findings.iter().any(|finding| finding.starts_with("lost: 1 receipts")), "{:?}", status.findings);
+    assert_eq!(status.open_cases, 1);
+    archive.close().await;
+}
+
+fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
+    bytes.windows(wanted.len()).position(|window| window == wanted)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_journal_that_is_gone_is_refused_and_nothing_is_made_in_its_place() {
+    let house = House::new();
+    let archive = house.open().await;
+    let _received = send(&archive, "CT1", data_set(STUDY, 1, "only here")).await.unwrap();
+    archive.close().await;
+    drop(archive);
+    std::fs::remove_dir_all(house.data.path().join("journal")).unwrap();
+    for _ in 0..2 {
+        let refused = house.try_open(house.data.path()).await;
+        assert!(matches!(refused, Err(OpenError::NoJournal { .. })), "{refused:?}");
+    }
+}

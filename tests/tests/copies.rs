@@ -1,0 +1,241 @@
+//! More than one copy: the journal's mirror, several stores, and two that believe they are the one writer.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+use system_tests::generate::{Generator, Numbers};
+use system_tests::oracle::{gives_back, holds, seal_now, wait_for_status};
+use system_tests::sender::{Sending, Tally, send};
+use system_tests::vellum::DataFolder;
+
+fn packs_below(store: &Path) -> Vec<PathBuf> {
+    let mut packs = Vec::new();
+    let mut waiting = vec![store.join("studies")];
+    while let Some(folder) = waiting.pop() {
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                waiting.push(path);
+            } else {
+                packs.push(path);
+            }
+        }
+    }
+    packs.sort();
+    packs
+}
+
+fn pack_names(store: &Path) -> Vec<String> {
+    let name = |path: &PathBuf| path.file_name().map(|name| name.to_string_lossy().into_owned());
+    let mut names: Vec<String> = packs_below(store).iter().filter_map(name).collect();
+    names.sort();
+    names
+}
+
+/// A store is whole by itself: its own `extract.py` finds nothing wrong.
+fn is_whole_alone(store: &Path) {
+    let ran = Command::new("python3").arg(store.join("extract.py")).arg("verify").output().expect("python3");
+    assert!(
+        ran.status.success(),
+        "{}: {}{}",
+        store.display(),
+        String::from_utf8_lossy(&ran.stdout),
+        String::from_utf8_lossy(&ran.stderr)
+    );
+}
+
+fn sealed_by_hand() -> DataFolder {
+    DataFolder::fresh().with("VELLUM_SEAL__QUIET", "24h").with("VELLUM_SEAL__MAX_AGE", "24h")
+}
+
+#[test]
+fn an_archive_with_an_empty_journal_starts_again_and_again() {
+    let data = sealed_by_hand();
+    assert_eq!(data.serve().stop(), 0, "created");
+    assert_eq!(data.serve().stop(), 0, "nothing came yet");
+    let mut make = Generator::new(Numbers::announced("empty journal"));
+    let server = data.serve();
+    let study = make.study();
+    let tally = send(server.http, make.files(&study, 0, 3, 256));
+    seal_now(&data);
+    assert_eq!(server.stop(), 0);
+    assert_eq!(data.serve().stop(), 0, "all is sealed");
+    holds(&data, &tally, "all is sealed");
+}
+
+#[test]
+fn a_journal_that_is_gone_is_not_replaced_by_an_empty_one() {
+    let data = sealed_by_hand();
+    let mut make = Generator::new(Numbers::announced("journal gone"));
+    let server = data.serve();
+    let study = make.study();
+    let tally = send(server.http, make.files(&study, 0, 3, 256));
+    server.kill();
+    let (journal, aside) = (data.path().join("journal"), data.path().join("elsewhere"));
+    std::fs::rename(&journal, &aside).unwrap();
+    for _ in 0..2 {
+        let refused = data.run(["serve"]).expect_code(5);
+        assert!(refused.err.contains("the journal of archive"), "{}", refused.err);
+        assert!(!journal.exists(), "nothing is made in its place");
+    }
+    std::fs::rename(&aside, &journal).unwrap();
+    holds(&data, &tally, "put back");
+}
+
+#[test]
+fn i1_the_archive_comes_back_from_the_journals_mirror_alone() {
+    let data = sealed_by_hand();
+    let mirror = data.path().with_extension("mirror");
+    let data = data.with("VELLUM_JOURNAL__MIRROR", mirror.display().to_string());
+    let mut make = Generator::new(Numbers::announced("mirror"));
+    let server = data.serve();
+    let study = make.study();
+    let mut tally = send(server.http, make.files(&study, 0, 20, 4096));
+    seal_now(&data);
+    let study = make.study();
+    let sending = Sending::start(server.http, make.files(&study, 0, 200, 4096));
+    sending.wait_for_acknowledgements(60);
+    server.kill();
+    tally.add(sending.finish());
+    std::fs::remove_dir_all(data.path().join("journal")).unwrap();
+    holds(&data, &tally, "journal deleted, mirror there");
+    // The journal is whole again: the mirror may go.
+    std::fs::remove_dir_all(&mirror).unwrap();
+    holds(&data, &tally, "mirror deleted after that");
+}
+
+#[test]
+fn i8_a_required_store_that_is_away_delays_sealing_and_is_complete_afterwards() {
+    let data = sealed_by_hand()
+        .with("VELLUM_STORES__MAIN__PATH", "main-store")
+        .with("VELLUM_STORES__SECOND__PATH", "second-store");
+    let (main, second) = (data.path().join("main-store"), data.path().join("second-store"));
+    let mut make = Generator::new(Numbers::announced("store away"));
+    let server = data.serve();
+    let study = make.study();
+    let mut tally = send(server.http, make.files(&study, 0, 10, 2048));
+    seal_now(&data);
+    assert_eq!(pack_names(&main), pack_names(&second));
+    let away = data.path().join("away");
+    std::fs::rename(&second, &away).unwrap();
+    let study = make.study();
+    tally.add(send(server.http, make.files(&study, 0, 10, 2048)));
+    let tried = data.run(["seal", "--now"]);
+    assert!(tried.out.contains("second") || tried.err.contains("second"), "{}{}", tried.out, tried.err);
+    let live = |status: &Value| status.pointer("/journal/live_receipts").and_then(Value::as_u64);
+    let status = wait_for_status(&data, "receipts that wait", |status| live(status) == Some(10));
+    eprintln!("{status}");
+    gives_back(&data, &tally, "while the store is away");
+    assert!(!second.exists(), "a store that is away is not made anew");
+    std::fs::rename(&away, &second).unwrap();
+    seal_now(&data);
+    wait_for_status(&data, "nothing at risk", |status| live(status) == Some(0));
+    assert_eq!(server.stop(), 0);
+    holds(&data, &tally, "both stores there");
+    // What was created while the other was away and never entered in the ledger is an orphan, and harmless.
+    assert_eq!(packs_below(&second).len(), 2);
+    let in_main = pack_names(&main);
+    assert!(pack_names(&second).iter().all(|pack| in_main.contains(pack)));
+    is_whole_alone(&main);
+    is_whole_alone(&second);
+}
+
+#[test]
+fn i8_a_store_that_joins_is_filled() {
+    let mut make = Generator::new(Numbers::announced("store joins"));
+    for role in ["required", "lagging"] {
+        let mut data = sealed_by_hand();
+        let server = data.serve();
+        let mut tally = Tally::default();
+        for _ in 0..3 {
+            let study = make.study();
+            tally.add(send(server.http, make.files(&study, 0, 5, 1024)));
+            seal_now(&data);
+        }
+        assert_eq!(server.stop(), 0);
+        data.set("VELLUM_STORES__MAIN__PATH", "store");
+        data.set("VELLUM_STORES__SECOND__PATH", "second-store");
+        data.set("VELLUM_STORES__SECOND__CREATE", "true");
+        data.set("VELLUM_STORES__SECOND__ROLE", role);
+        let server = data.serve();
+        let (main, second) = (data.path().join("store"), data.path().join("second-store"));
+        let study = make.study();
+        tally.add(send(server.http, make.files(&study, 0, 5, 1024)));
+        seal_now(&data);
+        wait_for_status(&data, "the new store", |_| pack_names(&second) == pack_names(&main));
+        assert_eq!(server.stop(), 0);
+        holds(&data, &tally, role);
+        assert_eq!(pack_names(&main).len(), 4);
+        is_whole_alone(&second);
+    }
+}
+
+#[test]
+fn i5_of_two_writers_on_one_ledger_one_stops_for_good() {
+    let data = sealed_by_hand();
+    let store = data.path().with_extension("shared-store");
+    let data = data.with("VELLUM_STORES__MAIN__PATH", store.display().to_string());
+    let mut make = Generator::new(Numbers::announced("two writers"));
+    assert_eq!(data.serve().stop(), 0);
+    let copy = data.path().with_extension("copy");
+    let copied = Command::new("cp").arg("-a").arg(data.path()).arg(&copy).status().unwrap();
+    assert!(copied.success());
+    let twin = DataFolder::at(&copy)
+        .with("VELLUM_SEAL__QUIET", "24h")
+        .with("VELLUM_SEAL__MAX_AGE", "24h")
+        .with("VELLUM_STORES__MAIN__PATH", store.display().to_string());
+    let (first, mut second) = (data.serve(), twin.serve());
+    let study = make.study();
+    let tally = send(first.http, make.files(&study, 0, 5, 1024));
+    let study = make.study();
+    let of_second = send(second.http, make.files(&study, 0, 5, 1024));
+    seal_now(&data);
+    let _refused = twin.run(["seal", "--now"]);
+    let (code, log) = second.ended();
+    assert!(code.is_some_and(|code| code != 0), "the second writer goes on: {}", log.join("\n"));
+    let log = log.join("\n");
+    assert!(log.contains("another"), "it does not say why: {log}");
+    assert_eq!(first.stop(), 0);
+    holds(&data, &tally, "the first writer");
+    // What the second acknowledged is still in its journal.
+    assert_eq!(of_second.acknowledged.len(), 5);
+    let shown: Vec<PathBuf> = std::fs::read_dir(copy.join("journal")).unwrap().map(|e| e.unwrap().path()).collect();
+    let segments = shown.iter().filter(|path| path.extension().is_some_and(|extension| extension == "journal"));
+    let held: usize = segments
+        .map(|path| {
+            let bytes = std::fs::read(path).unwrap();
+            bytes.windows(4).filter(|four| four == b"DICM").count()
+        })
+        .sum();
+    assert!(held > 0, "the journal of the second writer is empty");
+}
+
+#[test]
+fn a_store_of_another_archive_or_of_an_earlier_day_is_refused() {
+    let mut make = Generator::new(Numbers::announced("wrong store"));
+    let (data, other) = (sealed_by_hand(), sealed_by_hand());
+    assert_eq!(other.serve().stop(), 0);
+    let server = data.serve();
+    let study = make.study();
+    let mut tally = send(server.http, make.files(&study, 0, 5, 1024));
+    assert_eq!(server.stop(), 0);
+    let (store, earlier) = (data.path().join("store"), data.path().join("earlier"));
+    let copied = Command::new("cp").arg("-a").arg(&store).arg(&earlier).status().unwrap();
+    assert!(copied.success());
+    let server = data.serve();
+    let study = make.study();
+    tally.add(send(server.http, make.files(&study, 0, 5, 1024)));
+    seal_now(&data);
+    assert_eq!(server.stop(), 0);
+    let aside = data.path().join("aside");
+    std::fs::rename(&store, &aside).unwrap();
+    for wrong in [other.path().join("store"), earlier] {
+        std::fs::rename(&wrong, &store).unwrap();
+        let refused = data.run(["serve"]).expect_code(5);
+        eprintln!("{}", refused.err);
+        std::fs::rename(&store, &wrong).unwrap();
+    }
+    std::fs::rename(&aside, &store).unwrap();
+    holds(&data, &tally, "the right store");
+}
