@@ -17,6 +17,7 @@ use clap::Parser as _;
 /// Runs the program: reads the arguments, does what they say, gives the exit code.
 #[must_use]
 pub fn run() -> ExitCode {
+    end_quietly_when_nobody_reads();
     let command = Command::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -28,4 +29,17 @@ pub fn run() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(exit) => exit.report(),
     }
+}
+
+/// `vellum … | head` closes the pipe early, and that is no error. Rust's print macros panic there, so that one panic ends
+/// the process without a word; all others are reported as ever.
+fn end_quietly_when_nobody_reads() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let message = panic.payload_as_str().unwrap_or_default();
+        if message.starts_with("failed printing to std") && message.contains("Broken pipe") {
+            std::process::exit(0);
+        }
+        report(panic);
+    }));
 }

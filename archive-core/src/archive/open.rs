@@ -230,6 +230,10 @@ impl Archive {
             self.gate_is_shut_for_rebuild(false);
             self.release_what_is_sealed().await;
         }
+        if self.history.lock().pack_count() == 0 {
+            // Nothing to read: a new archive is complete from its first moment.
+            self.rebuilt().await;
+        }
         Ok(())
     }
 }
