@@ -1,5 +1,6 @@
 //! `serve`: the archive with all its doors, until it is told to stop.
 
+use std::io::IsTerminal as _;
 use std::path::Path;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -52,7 +53,10 @@ fn notify(state: sd_notify::NotifyState<'_>) {
 fn start_log(config: &Config) -> Result<(), Exit> {
     let filter = tracing_subscriber::EnvFilter::try_new(&config.log.level)
         .map_err(|error| Exit::usage(format!("log.level = {:?}: {error}", config.log.level)))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     match config.log.format {
         LogFormat::Text => builder.init(),
         LogFormat::Json => builder.json().init(),
