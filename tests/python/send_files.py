@@ -15,14 +15,18 @@ import uuid
 import requests
 from pydicom import dcmread
 from pydicom.uid import UID
-from pynetdicom import AE, _config, build_context
+from pynetdicom import _config, build_context
+
+from requestor import requestor
+from store_files import negotiations
 
 _config.STORE_SEND_CHUNKED_DATASET = True
 _config.USE_SHORT_DIMSE_AET = False
 
 
 def c_store(paths, arguments):
-    ae = AE(ae_title=arguments.source)
+    ae = requestor()
+    ae.ae_title = arguments.source
     ae.maximum_pdu_size = 0
     groups = {}
     for path in paths:
@@ -42,7 +46,14 @@ def c_store(paths, arguments):
 
 def send_group(ae, sop_class, syntax, members, arguments):
     context = build_context(sop_class, [UID(syntax)])
-    association = ae.associate(arguments.host, arguments.port, contexts=[context], ae_title=arguments.called, max_pdu=0)
+    association = ae.associate(
+        arguments.host,
+        arguments.port,
+        contexts=[context],
+        ae_title=arguments.called,
+        max_pdu=0,
+        ext_neg=negotiations({sop_class}),
+    )
     if not association.is_established:
         for path in members:
             yield path, "no-association", ""

@@ -92,6 +92,19 @@ impl S3Server {
         self.options_through(self.port)
     }
 
+    /// What the program's environment says where this bucket is its store `main`, credentials included.
+    #[must_use]
+    pub fn environment(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("VELLUM_STORES__MAIN__KIND", "s3".to_owned()),
+            ("VELLUM_STORES__MAIN__ENDPOINT", format!("http://127.0.0.1:{}", self.port)),
+            ("VELLUM_STORES__MAIN__BUCKET", BUCKET.to_owned()),
+            ("VELLUM_STORES__MAIN__ALLOW_HTTP", "true".to_owned()),
+            ("AWS_ACCESS_KEY_ID", ACCESS_KEY.to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", SECRET_KEY.to_owned()),
+        ]
+    }
+
     /// How to reach the bucket through something else that listens on this machine.
     #[must_use]
     pub fn options_through(&self, port: u16) -> S3Options {

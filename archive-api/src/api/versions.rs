@@ -41,6 +41,7 @@ pub async fn list(
     State(archive): State<Arc<Archive>>,
     Query(parameters): Query<Parameters>,
 ) -> Result<Json<Value>, Refusal> {
+    archive.must_be_whole()?;
     let selection = parameters.selection(true)?;
     let (held, next) = archive.select(&caller(), &selection, parameters.after.map(SelectCursor)).await?;
     let mut versions = Vec::with_capacity(held.len());
@@ -76,6 +77,7 @@ pub async fn files(
     State(archive): State<Arc<Archive>>,
     Query(parameters): Query<Parameters>,
 ) -> Result<Json<Value>, Refusal> {
+    archive.must_be_whole()?;
     let selection = parameters.selection(parameters.versions)?;
     let (held, next) = archive.select(&caller(), &selection, parameters.after.clone().map(SelectCursor)).await?;
     let mut files = Vec::new();

@@ -80,6 +80,13 @@ impl Connection {
         serde_json::from_slice(&body.to_bytes()).map_err(|error| Exit::failed(format!("{path}: {error}")))
     }
 
+    /// Waits until an archive opened here has a whole catalog; a server says itself that it rebuilds.
+    pub async fn whole(&self) {
+        if let Self::Own(own) = self {
+            own.running.archive().rebuilt().await;
+        }
+    }
+
     /// Ends the use of the archive; what was opened here is closed cleanly.
     pub async fn close(self) {
         if let Self::Own(own) = self {
@@ -115,5 +122,9 @@ async fn refusal(response: Response<Body>) -> Exit {
     let problem: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
     let detail = problem.get("detail").or_else(|| problem.get("title")).and_then(serde_json::Value::as_str);
     let message = detail.map_or_else(|| status.to_string(), str::to_owned);
-    if status == StatusCode::BAD_REQUEST { Exit::usage(message) } else { Exit::failed(message) }
+    match status {
+        StatusCode::BAD_REQUEST => Exit::usage(message),
+        StatusCode::NOT_FOUND => Exit::nothing(message),
+        _ => Exit::failed(message),
+    }
 }

@@ -39,6 +39,11 @@ impl Exit {
         Self { code: 3, message: None }
     }
 
+    /// What was asked for is not there.
+    pub fn nothing(message: impl fmt::Display) -> Self {
+        Self { code: 3, message: Some(message.to_string()) }
+    }
+
     /// Damage was found; what to say has been said.
     #[must_use]
     pub const fn damage() -> Self {

@@ -4,7 +4,7 @@
 //! [`problem`] is where an error becomes a status.
 //!
 //! Where these doors knowingly differ from PS3.18: without a `transfer-syntax` they give what is stored, not Explicit VR
-//! Little Endian (§8.7.3.2); a search without hits is `200` with an empty array, not `204` (§8.3.4.4.1); DICOM JSON is
+//! Little Endian (§8.7.3.2); a search without hits is `204` without a body (§8.3.4.4.1); DICOM JSON is
 //! the only form of metadata; nothing is rendered or transcoded.
 
 mod accept;

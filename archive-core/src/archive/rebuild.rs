@@ -145,6 +145,17 @@ impl Archive {
         }
     }
 
+    /// For what has to list everything: not while the catalog is being rebuilt, when a listing passes for a whole one and
+    /// is none.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Rebuilding`].
+    pub fn must_be_whole(&self) -> Result<(), ArchiveError> {
+        self.rebuild.progress().map_or(Ok(()), |progress| {
+            Err(ArchiveError::Rebuilding { percent: progress.percent(), retry_after_seconds: 10 })
+        })
+    }
+
     /// The catalog was found damaged while it was used: it is rebuilt at the next occasion.
     pub(super) fn catalog_is_damaged(&self) {
         tracing::error!("the catalog is damaged; it is rebuilt from the stores, queries say that they are incomplete");

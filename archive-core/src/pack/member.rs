@@ -20,6 +20,10 @@ use crate::rows::{Table, unnamed_file};
 /// How many bytes are looked at before it is decided how a member is stored.
 const SAMPLE_BYTES: u64 = 4 * 1024 * 1024;
 
+/// What libarchive unpacks at once (`ZSTD_DStreamOutSize`). Where the end of a member fills that exactly, libarchive 3.6.2
+/// does not see that it is the end, and stops there; an empty zstd frame behind it is an end that it sees.
+const LIBARCHIVE_OUTPUT_BYTES: usize = 128 * 1024;
+
 /// Whether compression saved at least 3 %. Nothing is never compressed: no frame at all is no zstd stream.
 const fn is_worth_it(original: u64, stored: u64) -> bool {
     // u128, so that no member is too long to be counted.
@@ -50,6 +54,8 @@ pub(crate) struct MemberWriter<'a> {
     entry: Entry,
     data_offset: u64,
     original: u64,
+    /// Bytes of the last unit.
+    last_length: usize,
     checksum: crc32fast::Hasher,
     units: Table<StoredUnit>,
     state: State,
@@ -84,6 +90,7 @@ impl<'a> MemberWriter<'a> {
             scratch,
             entry,
             original: 0,
+            last_length: 0,
             checksum: crc32fast::Hasher::new(),
             units: Table::with_spill(scratch),
             state: State::Sampling { held: Vec::new(), original: 0, stored: 0 },
@@ -134,6 +141,7 @@ impl<'a> MemberWriter<'a> {
         };
         self.units.push(row)?;
         self.original += length as u64;
+        self.last_length = length;
         self.file.write(stored)
     }
 
@@ -147,6 +155,10 @@ impl<'a> MemberWriter<'a> {
         if method == Method::Zstd && !is_worth_it(self.original, self.file.position() - self.data_offset) {
             self.unpack()?;
             method = Method::Stored;
+        }
+        if method == Method::Zstd && self.last_length.is_multiple_of(LIBARCHIVE_OUTPUT_BYTES) {
+            let nothing = self.compressor.frame(&[])?;
+            self.file.write(&nothing)?;
         }
         let mut entry = self.entry;
         let placeholder = entry.local_header().len();

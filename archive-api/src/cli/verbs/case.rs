@@ -38,7 +38,7 @@ async fn list(archive: &Connection, all: bool, json: bool) -> Result<(), Exit> {
 fn keys(case: &Value) -> String {
     let pairs = case.get("keys").and_then(Value::as_object).into_iter().flatten();
     let pairs = pairs.map(|(key, value)| format!("{key} {}", value.as_str().unwrap_or_default()));
-    table::printable(&pairs.collect::<Vec<_>>().join("\n"))
+    table::printable_lines(&pairs.collect::<Vec<_>>().join("\n"))
 }
 
 fn times(case: &Value) -> String {

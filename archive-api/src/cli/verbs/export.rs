@@ -3,6 +3,7 @@
 use std::io::{Seek, Write};
 use std::path::{Path, PathBuf};
 
+use archive_core::dicom::scan::pseudo_studies;
 use axum::body::Body;
 use http_body_util::BodyExt as _;
 use serde::Deserialize;
@@ -35,6 +36,7 @@ struct Page {
 struct Found {
     records: Vec<Value>,
     next: Option<String>,
+    incomplete: bool,
 }
 
 /// Part of what was asked for: a study, or one series or instance of it.
@@ -59,16 +61,23 @@ struct Sums {
 pub async fn run(archive: &Connection, what: &Export, json: bool) -> Result<(), Exit> {
     let mut target = Target::create(&what.to)?;
     let mut sums = Sums { files: 0, bytes: 0, bar: indicatif::ProgressBar::new_spinner() };
-    let mut cursor = None::<String>;
-    loop {
-        let found: Found = archive.get(&search(what, cursor.as_deref())).await?;
-        for record in &found.records {
-            let scope = scope(what, record);
-            export_scope(archive, what, &scope, &mut target, &mut sums, json).await?;
-        }
-        cursor = found.next;
-        if cursor.is_none() {
-            break;
+    for searched in searches(what) {
+        let mut cursor = None::<String>;
+        loop {
+            let found: Found = archive.get(&search(&searched, cursor.as_deref())).await?;
+            if found.incomplete {
+                return Err(Exit::failed(
+                    "the catalog is being rebuilt, and not everything would be exported: try again later",
+                ));
+            }
+            for record in &found.records {
+                let scope = scope(what, record);
+                export_scope(archive, what, &scope, &mut target, &mut sums, json).await?;
+            }
+            cursor = found.next;
+            if cursor.is_none() {
+                break;
+            }
         }
     }
     target.finish()?;
@@ -83,8 +92,15 @@ pub async fn run(archive: &Connection, what: &Export, json: bool) -> Result<(), 
     Ok(())
 }
 
-/// The search that finds the studies, or the one series or instance, that are meant.
-fn search(what: &Export, cursor: Option<&str>) -> String {
+/// Level and keys of a search.
+struct Search {
+    level: &'static str,
+    keys: Vec<(&'static str, String)>,
+}
+
+/// The searches that find the studies, or the one series or instance, that are meant. Objects without a patient are
+/// listed only where their studies are named, so everything takes a second search.
+fn searches(what: &Export) -> Vec<Search> {
     let level = match (&what.instance, &what.series) {
         (Some(_), _) => "instance",
         (None, Some(_)) => "series",
@@ -96,8 +112,18 @@ fn search(what: &Export, cursor: Option<&str>) -> String {
         ("SeriesInstanceUID", &what.series),
         ("SOPInstanceUID", &what.instance),
     ];
-    let mut pairs = vec![("level", level), ("limit", "200")];
-    pairs.extend(keys.iter().filter_map(|(key, value)| Some((*key, value.as_deref()?))));
+    let keys = keys.into_iter().filter_map(|(key, value)| Some((key, value.clone()?)));
+    let mut searches = vec![Search { level, keys: keys.collect() }];
+    if what.all {
+        let studies: Vec<String> = pseudo_studies().map(|study| study.as_str().to_owned()).collect();
+        searches.push(Search { level, keys: vec![("StudyInstanceUID", studies.join("\\"))] });
+    }
+    searches
+}
+
+fn search(searched: &Search, cursor: Option<&str>) -> String {
+    let mut pairs = vec![("level", searched.level), ("limit", "200")];
+    pairs.extend(searched.keys.iter().map(|(key, value)| (*key, value.as_str())));
     pairs.extend(cursor.map(|cursor| ("cursor", cursor)));
     format!("/api/v1/find?{}", form(&pairs))
 }

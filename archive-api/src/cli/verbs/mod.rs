@@ -14,6 +14,7 @@ mod show;
 mod status;
 mod verify;
 
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use clap::CommandFactory as _;
@@ -30,8 +31,9 @@ use crate::config::{Config, FILE_NAME, load};
 pub async fn run(command: Command) -> Result<(), Exit> {
     match command.verb {
         Verb::Completions { shell } => {
-            clap_complete::generate(shell, &mut Command::command(), "vellum", &mut std::io::stdout());
-            Ok(())
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Command::command(), "vellum", &mut script);
+            std::io::stdout().write_all(&script).map_err(Exit::failed)
         }
         Verb::Debug(what) => debug::run(&what, command.json),
         Verb::Config(what) => config::run(&what, &command.data, command.config.as_deref(), command.json),
@@ -63,6 +65,9 @@ impl Verbs {
             return serve::run(&self.data, &self.config).await;
         }
         let archive = Connection::open(&self.data, &self.config).await?;
+        if matches!(verb, Verb::Find(_) | Verb::Show(_) | Verb::Export(_)) {
+            archive.whole().await;
+        }
         let outcome = self.ask(&archive, verb).await;
         archive.close().await;
         outcome

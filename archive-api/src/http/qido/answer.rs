@@ -1,6 +1,6 @@
 //! The answer to a search: records as a JSON array, streamed page by page in bounded memory.
 //!
-//! A search without hits is `200` with an empty array. Where an answer stops short of all matches (`limit`, our own
+//! A search without hits is `204` without a body (PS3.18 §8.3.4.4.1). Where an answer stops short of all matches (`limit`, our own
 //! bound, a catalog that is being rebuilt), a `Warning: 299` says so before the first record; where that cannot be said
 //! any more, because the headers are gone, the connection is cut: a short list never passes for a whole one.
 
@@ -87,8 +87,17 @@ async fn search(
     if first.page.incomplete {
         headers.append(WARNING, HeaderValue::from_static(REBUILDING));
     }
+    if first.page.records.is_empty() && first.page.next.is_none() {
+        return Ok((StatusCode::NO_CONTENT, without_type(headers)).into_response());
+    }
     let body = Body::from_stream(records_json(search, first.page, wanted));
     Ok((headers, body).into_response())
+}
+
+/// Headers of an answer that has no body.
+fn without_type(mut headers: HeaderMap) -> HeaderMap {
+    headers.remove(CONTENT_TYPE);
+    headers
 }
 
 fn query_of(level: QueryLevel, address: Address, parameters: Parameters) -> Query {

@@ -86,6 +86,13 @@ pub(super) const fn not_an_instance() -> ScanError {
     ScanError::NotAnInstance { what: "a DICOMDIR is the directory of a medium; send the files that it names" }
 }
 
+/// The pseudo studies of all classes without patients, which no search lists that does not name them: what exports
+/// everything asks for them one by one.
+pub fn pseudo_studies() -> impl Iterator<Item = StudyUid> {
+    let classes = sop_classes::storage_sop_classes().filter(|class| class.is_non_patient());
+    classes.filter_map(|class| pseudo_study(&SopClassUid::parse(class.uid()).ok()?).ok())
+}
+
 /// The pseudo study of a class without patients: `2.25.` and the decimal form of the UUID of version 5 in the namespace of
 /// OIDs whose name is the class UID. A Study Instance UID in such an object places nothing (PS3.4 GG.3).
 fn pseudo_study(class: &SopClassUid) -> Result<StudyUid, ScanError> {

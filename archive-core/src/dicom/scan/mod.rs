@@ -42,6 +42,7 @@ use super::cut::CutList;
 use crate::identifiers::{ContentId, SeriesUid, SopClassUid, SopUid, StudyUid, TransferSyntaxUid};
 use crate::receipt::FileDigest;
 
+pub use keys::pseudo_studies;
 pub use scanner::{Scanner, scan_reader};
 
 /// Counts the versions of the scanner: an index line says which one wrote it.

@@ -84,6 +84,26 @@ fn i2_seven_zip_and_bsdtar_give_every_file_byte_for_byte() {
 }
 
 #[test]
+fn i2_bsdtar_sees_the_end_of_a_member_that_fills_its_buffer() {
+    let folder = tempfile::tempdir().unwrap();
+    let slice = |sop: &str, number: u64, frame: usize| {
+        TestVersion::new("1.1", sop, number, &[Piece::Header(smooth(1, 900)), Piece::Frame(smooth(number, frame))])
+    };
+    let versions = [slice("1.2.1", 1, 131_072), slice("1.2.2", 2, 524_288), slice("1.2.3", 3, 131_073)];
+    let built = build(folder.path(), &versions);
+    let to = folder.path().join("bsdtar");
+    std::fs::create_dir_all(&to).unwrap();
+    let pack = built.path().to_str().unwrap();
+    if run("bsdtar", &["-xf", pack, "-C", to.to_str().unwrap()]).is_none() {
+        return;
+    }
+    for (version, name) in versions.iter().zip(["1.2.1.dcm", "1.2.2.dcm", "1.2.3.dcm"]) {
+        assert!(std::fs::read(to.join(name)).unwrap() == version.file(), "{name}");
+    }
+    run("7zz", &["t", "-bd", pack]);
+}
+
+#[test]
 fn i2_extract_py_gives_every_file_byte_for_byte_with_each_program() {
     let folder = tempfile::tempdir().unwrap();
     let versions = sample();
