@@ -1,4 +1,5 @@
 //! More than one copy: the journal's mirror, several stores, and two that believe they are the one writer.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

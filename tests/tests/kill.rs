@@ -1,6 +1,7 @@
 //! The process is killed inside each phase, again and again, and nothing acknowledged is lost (promises I1, I6). A kill
 //! counts only when the log proves that it came inside the phase. `VELLUM_LONG=1` is the long form; `VELLUM_SEED` repeats
 //! a run.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use std::process::{Child, Stdio};
 use std::time::Duration;
