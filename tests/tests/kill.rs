@@ -1,6 +1,7 @@
 //! The process is killed inside each phase, again and again, and nothing acknowledged is lost (promises I1, I6). A kill
 //! counts only when the log proves that it came inside the phase. `VELLUM_LONG=1` is the long form; `VELLUM_SEED` repeats
 //! a run.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use std::process::{Child, Stdio};
 use std::time::Duration;
@@ -59,7 +60,9 @@ impl Delays {
 /// before the phase ended.
 fn kill_inside(server: &mut Server, phase: &str, delays: &mut Delays, numbers: &mut Numbers) -> bool {
     let begins = format!("{phase} begins");
-    assert!(server.wait_for(&begins).is_some(), "{begins}:\n{}", server.log());
+    // A job may have begun before the doors were open.
+    let has_begun = server.log().contains(&begins) || server.wait_for(&begins).is_some();
+    assert!(has_begun, "{begins}:\n{}", server.log());
     let delay = delays.draw(numbers);
     std::thread::sleep(delay);
     let log = server.kill_and_log();

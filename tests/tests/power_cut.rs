@@ -2,6 +2,7 @@
 //! lies on an ext4 of its own in an image file; the file system is shut down under the running process (ioctl
 //! FS_IOC_SHUTDOWN), so that everything that was not synced is gone. It needs root, loop devices and mkfs.ext4; where one
 //! is missing, the test says so and is skipped. `VELLUM_LONG=1` is the long form; `VELLUM_SEED` repeats a run.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};

@@ -1,5 +1,6 @@
 //! What merging replaced is deleted by the gate, and only by it: the ledger announces a delete before it happens, and
 //! nothing goes while its successor is not whole (promise I7).
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use std::path::{Path, PathBuf};
 
