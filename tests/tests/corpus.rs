@@ -1,4 +1,5 @@
 //! Real files of many vendors go in by every door and come back byte for byte (promises I2, I14).
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

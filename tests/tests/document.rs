@@ -3,7 +3,7 @@
 //!
 //! The golden stores were written once, by the first release's formats, and are never written again: what is read
 //! here today must be read by every later version.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -1,5 +1,6 @@
 //! The same instance again, and others under its name: at once, by every door, after sealing, from other sources, under
 //! other rules (DESIGN §2, §3.4, promises I2, I3).
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use std::collections::BTreeSet;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
@@ -231,7 +232,6 @@ fn export(data: &DataFolder, name: &str) -> (i32, BTreeSet<Vec<u8>>) {
 }
 
 #[test]
-#[ignore = "known gap: a second sealed copy is not tried when the first turns out damaged while it is read"]
 fn i9_a_damaged_sealed_copy_is_not_served_and_is_healed_when_the_instance_comes_again() {
     let Some(python) = peers::python() else { return };
     let data = DataFolder::fresh();

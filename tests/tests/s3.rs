@@ -1,5 +1,6 @@
 //! The whole way with a bucket as the only store: import, seal, find, export, verify, rebuild, and the doors
 //! (promises I2, I3).
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

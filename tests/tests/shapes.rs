@@ -1,5 +1,6 @@
 //! What the corpus lacks: the files that pydicom brings along, and generated files of transfer syntaxes and shapes for which
 //! no public file is known. All go in by STOW-RS and come back byte for byte, by export and by WADO-RS (promise I2).
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

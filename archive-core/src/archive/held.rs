@@ -177,9 +177,12 @@ impl Archive {
 
     async fn open_at_any(&self, held: &Held) -> Result<Arc<OpenVersion>, ArchiveError> {
         let mut last = None;
-        for place in &held.places {
+        for (index, place) in held.places.iter().enumerate() {
             match self.open_at(held, place).await {
-                Ok(open) => return Ok(open),
+                Ok(open) => {
+                    let others = held.places.get(index + 1..).unwrap_or_default();
+                    return Ok(open.or_else_from(self.readers_at(others).await));
+                }
                 Err(error) => {
                     tracing::warn!(content = %held.content, ?place, %error, "a version could not be opened at one place");
                     last = Some(error);
@@ -187,6 +190,27 @@ impl Archive {
             }
         }
         Err(last.unwrap_or_else(|| self.not_found(format!("the bytes of instance {}", held.keys.sop))))
+    }
+
+    /// Readers of further places; one that cannot be opened is no help, and left out.
+    async fn readers_at(&self, places: &[Place]) -> Vec<Arc<dyn VersionReader>> {
+        let mut readers: Vec<Arc<dyn VersionReader>> = Vec::new();
+        for place in places {
+            match place {
+                Place::Journal(number) => {
+                    if let Ok(reader) = self.journal.reader(*number).await {
+                        readers.push(Arc::new(reader));
+                    }
+                }
+                Place::Pack(place) => {
+                    let Ok(reader) = self.pack_reader(&place.pack).await else { continue };
+                    if let Ok(Some(version)) = reader.version(place.line).await {
+                        readers.push(Arc::new(version));
+                    }
+                }
+            }
+        }
+        readers
     }
 
     async fn open_at(&self, held: &Held, place: &Place) -> Result<Arc<OpenVersion>, ArchiveError> {

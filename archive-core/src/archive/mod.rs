@@ -23,6 +23,7 @@ mod rebuild;
 mod receive;
 mod record;
 mod seal;
+mod several_places;
 mod status;
 mod study_locks;
 #[cfg(test)]

@@ -34,6 +34,9 @@ use crate::store_files;
 /// Lost receipts that a finding names one by one.
 const LOST_NAMED_MAX: usize = 20;
 
+/// Ledger entries that a catalog may be behind and is brought up to before the archive is open.
+const TAIL_ENTRIES_MAX: u64 = 1000;
+
 /// What a store must be able to do to be part of an archive.
 pub trait ArchiveStore: ConditionalStore + DeletingStore {}
 impl<S: ConditionalStore + DeletingStore> ArchiveStore for S {}
@@ -230,8 +233,10 @@ impl Archive {
             self.gate_is_shut_for_rebuild(false);
             self.release_what_is_sealed().await;
         }
-        if self.history.lock().pack_count() == 0 {
-            // Nothing to read: a new archive is complete from its first moment.
+        let nothing_to_read = self.history.lock().pack_count() == 0;
+        let only_the_tail = !catalog_is_new && watermark <= size && size - watermark <= TAIL_ENTRIES_MAX;
+        if nothing_to_read || only_the_tail {
+            // A moment's work: a new archive, or what a kill kept from the catalog. No need to answer "rebuilding".
             self.rebuilt().await;
         }
         Ok(())

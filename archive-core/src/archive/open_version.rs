@@ -9,6 +9,7 @@ use futures::stream::{self, BoxStream, StreamExt as _};
 
 use super::error::ArchiveError;
 use super::inflated::Inflated;
+use super::several_places::SeveralPlaces;
 use crate::dicom::cut::Fragment;
 use crate::dicom::prefix;
 use crate::dicom::scan::{Input, ScanLimits, ScanOptions, Scanner};
@@ -50,6 +51,20 @@ impl OpenVersion {
     ) -> Arc<Self> {
         receipts.sort_by_key(|held| held.receipt.number);
         Arc::new(Self { facts, receipts, reader, header, scratch })
+    }
+
+    /// The same, reading from these where the first place fails.
+    pub(crate) fn or_else_from(self: Arc<Self>, others: Vec<Arc<dyn VersionReader>>) -> Arc<Self> {
+        if others.is_empty() {
+            return self;
+        }
+        Arc::new(Self {
+            facts: self.facts.clone(),
+            receipts: self.receipts.clone(),
+            reader: Arc::new(SeveralPlaces::new(Arc::clone(&self.reader), others)),
+            header: self.header.clone(),
+            scratch: self.scratch.clone(),
+        })
     }
 
     /// What it is.

@@ -115,6 +115,11 @@ impl Archive {
                 }
             }
         }
+        if summary.packs > 0
+            && let Err(error) = self.record_cases().await
+        {
+            tracing::warn!(%error, "cases that sealing found are written with the next tick");
+        }
         summary.waiting = self.unsealed.count() as u64;
         summary
     }
