@@ -970,8 +970,13 @@ class Pack:
             require(kind in ("h", "b") and is_digest(digest, 32), f"{name}: kind or digest")
             place, stored_place = place + length, stored_place + stored
             kinds.append(kind)
-        require(place == line["member"]["length"] and stored_place == line["member"]["stored"],
-                f"{what}: units do not cover the member")
+        member = line["member"]
+        require(place == member["length"] and stored_place <= member["stored"], f"{what}: units do not cover the member")
+        if stored_place < member["stored"]:
+            # A frame of nothing behind a last unit that fills libarchive's buffer.
+            require(member["method"] == 93 and units[-1][1] % 131_072 == 0, f"{what}: bytes of no unit")
+            rest = self.data[member["offset"] + stored_place:member["offset"] + member["stored"]]
+            one_frame(rest, 0, f"{what}, the frame behind its units")
         if prefix:
             require(units[0][1] == prefix and kinds[0] == "h", f"{what}: the prefix is not a unit of its own")
         if line.get("inflated"):
