@@ -172,7 +172,7 @@ fn i8_a_store_that_joins_is_filled() {
 }
 
 #[test]
-fn i5_of_two_writers_on_one_ledger_one_stops_for_good() {
+fn i13_of_two_writers_on_one_ledger_one_stops_for_good() {
     let data = sealed_by_hand();
     let store = data.path().with_extension("shared-store");
     let data = data.with("VELLUM_STORES__MAIN__PATH", store.display().to_string());

@@ -1,4 +1,4 @@
-//! The process is killed inside each phase, again and again, and nothing acknowledged is lost (promises I1, I6). A kill
+//! The process is killed inside each phase, again and again, and nothing acknowledged is lost (promise I1). A kill
 //! counts only when the log proves that it came inside the phase. `VELLUM_LONG=1` is the long form; `VELLUM_SEED` repeats
 //! a run.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
@@ -130,7 +130,7 @@ fn i1_a_kill_while_receiving_loses_nothing_acknowledged() {
 }
 
 #[test]
-fn i6_a_kill_while_sealing_loses_nothing_and_is_made_good() {
+fn i1_a_kill_while_sealing_loses_nothing_and_is_made_good() {
     let mut make = Generator::new(Numbers::announced("kill while sealing"));
     let (mut data, mut tally) = (quiet(), Tally::default());
     let mut delays = Delays::new(Duration::from_millis(300));
@@ -153,7 +153,7 @@ fn i6_a_kill_while_sealing_loses_nothing_and_is_made_good() {
 }
 
 #[test]
-fn i6_a_kill_while_merging_loses_nothing_and_is_made_good() {
+fn i1_a_kill_while_merging_loses_nothing_and_is_made_good() {
     let mut make = Generator::new(Numbers::announced("kill while merging"));
     let merging = || quiet().with("VELLUM_MERGE__QUIET", "0s").with("VELLUM_MERGE__PACKS_MIN", "4");
     let (mut data, mut tally) = (merging(), Tally::default());

@@ -53,7 +53,7 @@ fn entries(data: &DataFolder, kind: &str) -> Vec<(u64, String)> {
 }
 
 #[test]
-fn i7_replaced_packs_are_deleted_after_the_ledger_announced_it() {
+fn i5_replaced_packs_are_deleted_after_the_ledger_announced_it() {
     let mut make = Generator::new(Numbers::announced("superseded"));
     let (mut data, tally, old) = with_four_packs(&mut make);
     data.set("VELLUM_MERGE__QUIET", "0s");
@@ -73,7 +73,7 @@ fn i7_replaced_packs_are_deleted_after_the_ledger_announced_it() {
 }
 
 #[test]
-fn i7_nothing_is_deleted_while_its_successor_is_damaged() {
+fn i5_nothing_is_deleted_while_its_successor_is_damaged() {
     let mut make = Generator::new(Numbers::announced("damaged successor"));
     let (mut data, tally, old) = with_four_packs(&mut make);
     data.set("VELLUM_MERGE__QUIET", "0s");
