@@ -126,11 +126,15 @@ fn i8_a_required_store_that_is_away_delays_sealing_and_is_complete_afterwards() 
     assert!(tried.out.contains("second") || tried.err.contains("second"), "{}{}", tried.out, tried.err);
     let live = |status: &Value| status.pointer("/journal/live_receipts").and_then(Value::as_u64);
     wait_for_status(&data, "receipts that wait", |status| live(status) == Some(10));
+    wait_for_status(&data, "why they wait", |status| {
+        status["seal_trouble"].as_str().is_some_and(|trouble| trouble.contains("second"))
+    });
     gives_back(&data, &tally, "while the store is away");
     assert!(!second.exists(), "a store that is away is not made anew");
     std::fs::rename(&away, &second).unwrap();
     seal_now(&data);
     wait_for_status(&data, "nothing at risk", |status| live(status) == Some(0));
+    wait_for_status(&data, "no trouble any more", |status| status["seal_trouble"].is_null());
     assert_eq!(server.stop(), 0);
     holds(&data, &tally, "both stores there");
     // What was created while the other was away and never entered in the ledger is an orphan, and harmless.

@@ -96,6 +96,8 @@ pub struct Archive {
     /// What stores that may lag still have to get, and stores of which nobody knows what they have.
     to_copy: Mutex<HashMap<StoreId, Vec<PackRef>>>,
     unsure: Mutex<HashSet<StoreId>>,
+    /// Why the last attempt to seal failed, as long as none has succeeded since.
+    seal_trouble: Mutex<Option<String>>,
     /// Why the archive cannot go on.
     stopped: watch::Sender<Option<String>>,
     closing: watch::Sender<bool>,
@@ -152,6 +154,7 @@ impl Archive {
             gate: OnceLock::new(),
             grace: Mutex::new(jobs::read_grace(&options.data)),
             to_copy: Mutex::default(),
+            seal_trouble: Mutex::default(),
             stopped: watch::Sender::new(None),
             closing: watch::Sender::new(false),
             scratch: options.data.join("scratch"),

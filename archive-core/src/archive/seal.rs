@@ -100,6 +100,7 @@ impl Archive {
             }
             match self.seal_study(&study).await {
                 Ok((packs, versions)) => {
+                    *self.seal_trouble.lock() = None;
                     summary.studies += 1;
                     summary.packs += packs;
                     summary.versions += versions;
@@ -108,7 +109,8 @@ impl Archive {
                     let failures = self.unsealed.failed(&study, self.clock.monotonic());
                     metrics::counter!("vellum_seal_failures_total").increment(1);
                     tracing::warn!(study = %study, failures, %error, "a study could not be sealed; it stays in the journal");
-                    summary.failed.push(format!("study {}: {error}", study));
+                    *self.seal_trouble.lock() = Some(error.to_string());
+                    summary.failed.push(format!("study {study}: {error}"));
                     if failures == options.attempts {
                         self.open_case_cannot_seal(&study).await;
                     }

@@ -21,6 +21,8 @@ pub struct Status {
     pub journal: JournalFigures,
     /// Studies with receipts that are not sealed.
     pub unsealed_studies: u64,
+    /// Why the last attempt to seal failed, as long as none has succeeded since: a store is away, most likely.
+    pub seal_trouble: Option<String>,
     /// The ledger.
     pub ledger: LedgerFigures,
     /// How far the rebuild is, while one goes on.
@@ -107,6 +109,7 @@ impl Archive {
                 kept_bytes: journal.kept_bytes,
             },
             unsealed_studies: self.unsealed.count() as u64,
+            seal_trouble: self.seal_trouble.lock().clone(),
             ledger: LedgerFigures {
                 entries: head.as_ref().map_or(0, |head| head.size),
                 epoch: head.as_ref().map_or(0, |head| head.epoch),

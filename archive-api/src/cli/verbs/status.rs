@@ -34,6 +34,9 @@ pub async fn run(archive: &Connection, json: bool) -> Result<(), Exit> {
         number("/journal/segments"),
         if at("/journal/mirrored").as_bool() == Some(true) { ", mirrored" } else { ", no mirror" },
     );
+    if let Some(trouble) = at("/seal_trouble").as_str() {
+        println!("sealing          waits, and is tried again: {}", table::printable(trouble));
+    }
     println!("ledger           {} entries, epoch {}", number("/ledger/entries"), number("/ledger/epoch"));
     println!(
         "catalog          {}",
