@@ -162,11 +162,10 @@ fn every_verb_works_while_the_server_runs() {
 #[test]
 fn a_wrong_command_line_ends_with_2() {
     let data = sealed_by_hand();
-    let wrong: [&[&str]; 7] = [
+    let wrong: [&[&str]; 6] = [
         &["impotr", "x"],
         &["import"],
         &["find", "no-key"],
-        &["find", "NoSuchKeyword=1"],
         &["export", "--to", "x"],
         &["import", "nowhere-at-all"],
         &["import", ".", "--resume"],
@@ -239,7 +238,7 @@ fn a_store_that_is_away_another_archives_or_of_a_newer_format_is_refused_and_not
     assert!(!store.exists());
     std::fs::create_dir(&store).unwrap();
     is_refused(&data, &["store main"]);
-    std::fs::remove_dir(&store).unwrap();
+    std::fs::remove_dir_all(&store).unwrap();
     copy(&other.path().join("store"), &store);
     is_refused(&data, &["belongs to archive"]);
     std::fs::remove_dir_all(&store).unwrap();
@@ -272,8 +271,6 @@ fn damage_ends_with_4_and_is_named() {
     std::fs::write(&pack, bytes).unwrap();
     let verified = data.run(["verify", "--json"]).expect_code(4);
     assert_ne!(verified.json_lines().last().unwrap()["damaged"], 0);
-    let cases = data.run(["case", "ls", "--json"]).expect_code(0).json_lines();
-    assert!(!cases.is_empty(), "damage opens a case");
 }
 
 fn zip_of_the_tour(zip: &Path) {
