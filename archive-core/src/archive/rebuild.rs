@@ -76,6 +76,8 @@ pub(super) struct Rebuild {
     started: Mutex<Duration>,
     wanted: AtomicBool,
     last_failure: Mutex<Option<String>>,
+    /// What the last rebuild came to: whoever follows may have missed its last step.
+    finished: Mutex<RebuildProgress>,
 }
 
 impl Default for Rebuild {
@@ -87,6 +89,7 @@ impl Default for Rebuild {
             started: Mutex::new(Duration::ZERO),
             wanted: AtomicBool::new(false),
             last_failure: Mutex::new(None),
+            finished: Mutex::new(RebuildProgress::default()),
         }
     }
 }
@@ -126,6 +129,8 @@ impl Rebuild {
         let _switch = self.switch.lock();
         *self.last_failure.lock() = None;
         self.catalog_follows.store(true, Ordering::SeqCst);
+        // Noted before whoever follows is told that it is over.
+        *self.finished.lock() = self.progress().unwrap_or_default();
         self.progress.send_replace(None);
     }
 
@@ -201,23 +206,20 @@ impl Archive {
         follow: watch::Receiver<Option<RebuildProgress>>,
     ) -> impl Stream<Item = RebuildEvent> + Send + 'static + use<> {
         let archive = Arc::clone(self);
-        let state = (archive, follow, RebuildProgress::default(), false);
-        stream::unfold(state, |(archive, mut follow, mut last, ended)| async move {
+        stream::unfold((archive, follow, false), |(archive, mut follow, ended)| async move {
             if ended || follow.changed().await.is_err() {
                 return None;
             }
             let now = *follow.borrow_and_update();
             let event = match (now, archive.rebuild.last_failure.lock().clone()) {
-                (Some(progress), _) => {
-                    last = progress;
-                    RebuildEvent::Progress(progress)
-                }
+                (Some(progress), _) => RebuildEvent::Progress(progress),
                 (None, Some(what)) => RebuildEvent::Failed { what },
                 (None, None) => {
+                    let last = *archive.rebuild.finished.lock();
                     RebuildEvent::Finished { packs: last.done, versions: last.versions, seconds: last.seconds }
                 }
             };
-            Some((event, (archive, follow, last, now.is_none())))
+            Some((event, (archive, follow, now.is_none())))
         })
     }
 

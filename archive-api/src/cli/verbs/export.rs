@@ -201,7 +201,12 @@ impl Target {
     fn create(to: &Path) -> Result<Self, Exit> {
         let cannot = |error: std::io::Error| Exit::failed(format!("cannot write {}: {error}", to.display()));
         if to.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("zip")) {
-            let file = std::fs::File::create_new(to).map_err(cannot)?;
+            let file = std::fs::File::create_new(to).map_err(|error| match error.kind() {
+                std::io::ErrorKind::AlreadyExists => {
+                    Exit::usage(format!("{} exists: name a new file, nothing is overwritten", to.display()))
+                }
+                _ => cannot(error),
+            })?;
             return Ok(Self::Zip(Box::new(zip::ZipWriter::new(file))));
         }
         std::fs::create_dir_all(to).map_err(cannot)?;
