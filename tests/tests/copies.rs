@@ -192,9 +192,10 @@ fn i13_of_two_writers_on_one_ledger_one_stops_for_good() {
     let (first, mut second) = (data.serve(), twin.serve());
     let study = make.study();
     let tally = send(first.http, make.files(&study, 0, 5, 1024));
+    // The first one writes to the ledger before the second has anything to say.
+    seal_now(&data);
     let study = make.study();
     let of_second = send(second.http, make.files(&study, 0, 5, 1024));
-    seal_now(&data);
     let _refused = twin.run(["seal", "--now"]);
     let (code, log) = second.ended();
     assert!(code.is_some_and(|code| code != 0), "the second writer goes on: {}", log.join("\n"));
