@@ -10,8 +10,13 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::s3_server::S3Server;
+
 /// How long a start may take before a test gives up; machines under load are slow, nothing is measured by it.
 const START_PATIENCE: Duration = Duration::from_secs(120);
+
+/// How often a process that is ending is looked at.
+const ENDING_POLL: Duration = Duration::from_millis(10);
 
 /// The program that cargo built beside this test.
 ///
@@ -37,25 +42,39 @@ pub fn program() -> PathBuf {
 pub struct DataFolder {
     path: PathBuf,
     environment: Vec<(String, String)>,
+    bucket: Option<S3Server>,
     _temporary: Option<tempfile::TempDir>,
 }
 
 impl DataFolder {
-    /// A fresh folder with defaults that suit tests: ports that the system picks, JSON log.
+    /// A fresh folder with defaults that suit tests: ports that the system picks, JSON log. Its store is a local folder,
+    /// or with `VELLUM_TEST_STORE=s3` a bucket of a server that is started for it: the same promises hold on both.
     ///
     /// # Panics
-    /// When the disk fails.
+    /// When the disk fails, or a bucket is asked for and cannot be had.
     #[must_use]
     pub fn fresh() -> Self {
         let temporary = tempfile::tempdir_in(scratch()).expect("a temporary folder");
         let path = temporary.path().join("data");
-        Self { path, environment: Self::defaults(), _temporary: Some(temporary) }
+        let wants_bucket = std::env::var_os("VELLUM_TEST_STORE").is_some_and(|store| store == "s3");
+        let bucket = wants_bucket.then(|| S3Server::start().expect("VELLUM_TEST_STORE=s3 needs an S3-compatible server"));
+        let mut environment = Self::defaults();
+        for (key, value) in bucket.iter().flat_map(S3Server::environment) {
+            environment.push((key.to_owned(), value));
+        }
+        Self { path, environment, bucket, _temporary: Some(temporary) }
+    }
+
+    /// Where the objects of its one store lie as plain files.
+    #[must_use]
+    pub fn store_folder(&self) -> PathBuf {
+        self.bucket.as_ref().map_or_else(|| self.path.join("store"), S3Server::bucket_folder)
     }
 
     /// A folder at a place of the test's own, for instance on a file system of its own.
     #[must_use]
     pub fn at(path: &Path) -> Self {
-        Self { path: path.to_owned(), environment: Self::defaults(), _temporary: None }
+        Self { path: path.to_owned(), environment: Self::defaults(), bucket: None, _temporary: None }
     }
 
     fn defaults() -> Vec<(String, String)> {
@@ -263,16 +282,20 @@ impl Server {
     }
 
     /// Waits until it ends by itself; gives the exit code and everything it logged. A server that does not end within
-    /// the patience of a start is killed.
+    /// the patience of a start has no exit code.
     pub fn ended(&mut self) -> (Option<i32>, Vec<String>) {
         while let Ok(line) = self.log.recv_timeout(START_PATIENCE) {
             self.seen.push(line);
         }
-        let code = match self.child.try_wait() {
-            Ok(Some(status)) => status.code(),
-            // Its log is closed: it is ending, or it hangs.
-            _ => None,
-        };
+        // Its log is closed: it is ending, or it hangs.
+        let mut code = None;
+        for _ in 0..START_PATIENCE.as_millis() / ENDING_POLL.as_millis() {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                code = status.code();
+                break;
+            }
+            std::thread::sleep(ENDING_POLL);
+        }
         (code, std::mem::take(&mut self.seen))
     }
 

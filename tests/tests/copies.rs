@@ -176,6 +176,47 @@ fn i8_a_store_that_joins_is_filled() {
 }
 
 #[test]
+fn i13_of_two_writers_on_one_ledger_one_stops_for_good() {
+    let data = sealed_by_hand();
+    let store = data.path().with_extension("shared-store");
+    let data = data.with("VELLUM_STORES__MAIN__PATH", store.display().to_string());
+    let mut make = Generator::new(Numbers::announced("two writers"));
+    assert_eq!(data.serve().stop(), 0);
+    let copy = data.path().with_extension("copy");
+    let copied = Command::new("cp").arg("-a").arg(data.path()).arg(&copy).status().unwrap();
+    assert!(copied.success());
+    let twin = DataFolder::at(&copy)
+        .with("VELLUM_SEAL__QUIET", "24h")
+        .with("VELLUM_SEAL__MAX_AGE", "24h")
+        .with("VELLUM_STORES__MAIN__PATH", store.display().to_string());
+    let (first, mut second) = (data.serve(), twin.serve());
+    let study = make.study();
+    let tally = send(first.http, make.files(&study, 0, 5, 1024));
+    // The first one writes to the ledger before the second has anything to say.
+    seal_now(&data);
+    let study = make.study();
+    let of_second = send(second.http, make.files(&study, 0, 5, 1024));
+    let _refused = twin.run(["seal", "--now"]);
+    let (code, log) = second.ended();
+    assert!(code.is_some_and(|code| code != 0), "the second writer goes on: {}", log.join("\n"));
+    let log = log.join("\n");
+    assert!(log.contains("another"), "it does not say why: {log}");
+    assert_eq!(first.stop(), 0);
+    holds(&data, &tally, "the first writer");
+    // What the second acknowledged is still in its journal.
+    assert_eq!(of_second.acknowledged.len(), 5);
+    let shown: Vec<PathBuf> = std::fs::read_dir(copy.join("journal")).unwrap().map(|e| e.unwrap().path()).collect();
+    let segments = shown.iter().filter(|path| path.extension().is_some_and(|extension| extension == "journal"));
+    let held: usize = segments
+        .map(|path| {
+            let bytes = std::fs::read(path).unwrap();
+            bytes.windows(4).filter(|four| four == b"DICM").count()
+        })
+        .sum();
+    assert!(held > 0, "the journal of the second writer is empty");
+}
+
+#[test]
 fn a_store_of_another_archive_or_of_an_earlier_day_is_refused() {
     let mut make = Generator::new(Numbers::announced("wrong store"));
     let (data, other) = (sealed_by_hand(), sealed_by_hand());

@@ -101,7 +101,7 @@ fn i2_the_corpus_goes_in_by_import_and_every_accepted_file_comes_back() {
     let _verified = data.run(["verify"]).expect_code(0);
     for tool in ["extract.py", "7zz", "bsdtar"] {
         let target = data.path().with_extension(tool.replace('.', "-"));
-        if unpack(tool, &data.path().join("store"), &target) {
+        if unpack(tool, &data.store_folder(), &target) {
             assert_all_there(&kept, &digests(&target), tool);
         }
     }

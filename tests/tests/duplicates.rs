@@ -107,7 +107,7 @@ fn assert_same_after_rebuild(data: &DataFolder, studies: &[&str]) {
 
 fn packs(data: &DataFolder) -> BTreeSet<PathBuf> {
     let mut found = BTreeSet::new();
-    let mut folders = vec![data.path().join("store/studies")];
+    let mut folders = vec![data.store_folder().join("studies")];
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).expect("a folder") {
             let path = entry.expect("an entry").path();

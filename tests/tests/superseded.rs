@@ -38,7 +38,7 @@ fn with_four_packs(make: &mut Generator) -> (DataFolder, Tally, Vec<PathBuf>) {
         seal_now(&data);
     }
     assert_eq!(server.stop(), 0);
-    let packs = packs_below(&data.path().join("store/studies"));
+    let packs = packs_below(&data.store_folder().join("studies"));
     assert_eq!(packs.len(), 4);
     (data, tally, packs)
 }
@@ -58,7 +58,7 @@ fn i5_replaced_packs_are_deleted_after_the_ledger_announced_it() {
     let (mut data, tally, old) = with_four_packs(&mut make);
     data.set("VELLUM_MERGE__QUIET", "0s");
     data.set("VELLUM_GATE__GRACE", "0s");
-    let store = data.path().join("store/studies");
+    let store = data.store_folder().join("studies");
     let server = data.serve();
     wait_for_status(&data, "the old packs to go", |_| old.iter().all(|pack| !pack.exists()));
     wait_for_status(&data, "the ledger to say so", |_| entries(&data, "deleted").len() == 4);
@@ -77,7 +77,7 @@ fn i5_nothing_is_deleted_while_its_successor_is_damaged() {
     let mut make = Generator::new(Numbers::announced("damaged successor"));
     let (mut data, tally, old) = with_four_packs(&mut make);
     data.set("VELLUM_MERGE__QUIET", "0s");
-    let store = data.path().join("store/studies");
+    let store = data.store_folder().join("studies");
     let server = data.serve();
     wait_for_status(&data, "the merge", |_| entries(&data, "merged").len() == 1);
     assert_eq!(server.stop(), 0);
