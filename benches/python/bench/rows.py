@@ -1,0 +1,180 @@
+"""The rows of the table: what is measured, on whom, and what the project holds itself to.
+
+A row measures one server and gives one number of its unit; whether more or less of it is better is said once. Each is
+measured on fresh data, alternately, in as many rounds as the form asks for.
+"""
+
+from dataclasses import dataclass, field
+from typing import Callable, Optional
+
+from .servers import Orthanc, Server, Vellum, load, qido, store, stow, wado
+
+
+@dataclass
+class Row:
+    name: str
+    unit: str
+    # Each measures on a server that was started for it; several numbers may come of one run.
+    measure: Callable
+    target: str
+    more_is_better: bool = True
+    peer: bool = True
+    quick: bool = True
+    # Which of the machine's limits (benches/src/bin/limits.rs) this could reach at most, in the same unit.
+    limit: Optional[str] = None
+    settings: dict = field(default_factory=dict)
+
+
+SEEDS = iter(range(1, 1_000_000))
+
+
+def rate(outcome: dict) -> dict:
+    return {"value": outcome["instances_per_s"], "outcome": outcome}
+
+
+def c_store(full: bool, **options):
+    def measure(server: Server) -> dict:
+        return rate(store(server, seed=next(SEEDS), **options))
+
+    return measure
+
+
+def kilobytes_written(outcome: dict) -> float:
+    return outcome["server"]["disk_written"] / max(outcome["instances"], 1) / 1000
+
+
+def stow_rs(**options):
+    return lambda server: rate(stow(server, seed=next(SEEDS), **options))
+
+
+def sealed_ct(server: Server, studies: int, study_size: int) -> int:
+    seed = next(SEEDS)
+    stow(server, seed=seed, connections=4, per_request=10, count=studies * study_size, study_size=study_size)
+    server.settle()
+    return seed
+
+
+def study_download(server: Server) -> dict:
+    seed = sealed_ct(server, 5, 200)
+    asked = {"seed": seed, "studies": 5, "study_size": 200, "in_turn": True}
+    wado(server, "study", count=1, **asked)
+    outcome = wado(server, "study", count=10, **asked)
+    outcome["stored_bytes"] = server.stored_bytes()
+    return {"value": outcome["mb_per_s"], "outcome": outcome}
+
+
+def first_byte(server: Server) -> dict:
+    seed = sealed_ct(server, 5, 200)
+    outcome = wado(server, "study", count=20, seed=seed, studies=5, study_size=200, in_turn=True)
+    return {"value": outcome["first_byte_ms"]["p50"], "outcome": outcome}
+
+
+def single_instances(server: Server) -> dict:
+    seed = sealed_ct(server, 5, 200)
+    outcome = wado(server, "instance", connections=4, count=2000, seed=seed, studies=5, study_size=200)
+    return {"value": outcome["requests_per_s"], "outcome": outcome}
+
+
+def many_downloads(server: Server) -> dict:
+    seed = sealed_ct(server, 5, 200)
+    outcome = wado(server, "study", connections=64, count=64, seed=seed, studies=5, study_size=200, in_turn=True)
+    return {"value": outcome["server"]["peak_rss_mib"], "outcome": outcome}
+
+
+def metadata(server: Server) -> dict:
+    seed = next(SEEDS)
+    stow(server, seed=seed, connections=4, per_request=10, count=1000, study_size=1000, shape="small")
+    server.settle()
+    first = wado(server, "metadata", count=1, seed=seed, study_size=1000)
+    outcome = wado(server, "metadata", count=100, seed=seed, study_size=1000)
+    outcome["first_ms"] = first["latency_ms"]["max"]
+    return {"value": max(outcome["latency_ms"]["p99"], outcome["first_ms"]), "outcome": outcome}
+
+
+def frame(server: Server) -> dict:
+    seed = next(SEEDS)
+    stow(server, seed=seed, count=1, study_size=1, shape="thousand", prepared=1)
+    server.settle()
+    outcome = wado(server, "frame", count=200 if isinstance(server, Vellum) else 20, seed=seed, study_size=1, frames=1000)
+    return {"value": outcome["latency_ms"]["p99"], "outcome": outcome}
+
+
+def large_object(by):
+    def measure(server: Server) -> dict:
+        outcome = by(server, seed=next(SEEDS), count=1, study_size=1, shape="two-gib", prepared=1)
+        return {"value": outcome["seconds"], "outcome": outcome}
+
+    return measure
+
+
+def large_object_memory(by):
+    def measure(server: Server) -> dict:
+        outcome = by(server, seed=next(SEEDS), count=1, study_size=1, shape="two-gib", prepared=1)
+        return {"value": outcome["server"]["peak_rss_mib"], "outcome": outcome}
+
+    return measure
+
+
+QUERIES = ["uid", "patient", "accession", "dates", "prefix", "part"]
+
+
+def queries(studies: int):
+    """One archive for all the queries: filling it is what takes the time."""
+
+    def measure(server: Server) -> dict:
+        seed = next(SEEDS)
+        stow(server, seed=seed, connections=4, per_request=50, count=studies, study_size=1, shape="sr")
+        server.settle()
+        values = {}
+        for by in QUERIES:
+            count = 200 if isinstance(server, Vellum) else 20
+            values[by] = qido(server, by, count=count, seed=seed, studies=studies, study_size=1)
+        worst = max(values.values(), key=lambda outcome: outcome["latency_ms"]["p99"])
+        return {"value": worst["latency_ms"]["p99"], "outcome": values}
+
+    return measure
+
+
+def rows(full: bool) -> list:
+    burst = 1000 if full else 400
+    small = 4000 if full else 1500
+    return [
+        Row("C-STORE 526 KB, 1 association", "/s", c_store(full, connections=1, count=burst // 2), "≥ 2 ×"),
+        Row(
+            "C-STORE 526 KB, 4 associations", "/s", c_store(full, connections=4, count=burst), "≥ 3 × or ≥ 80 % of the limit",
+            limit="append_16_x_526kb_fdatasync_per_s",
+        ),
+        Row(
+            "C-STORE 526 KB, 8 associations", "/s", c_store(full, connections=8, count=burst), "≥ 3 × or ≥ 80 % of the limit",
+            limit="append_16_x_526kb_fdatasync_per_s",
+        ),
+        Row(
+            "C-STORE 526 KB, 4 associations, 3 minutes with sealing", "/s",
+            c_store(full, connections=4, seconds=180, study_size=200), "≥ 1.3 ×", quick=False,
+            settings={"VELLUM_SEAL__QUIET": "10s"},
+        ),
+        Row("C-STORE 8 KB, 4 associations", "/s", c_store(full, connections=4, count=small, shape="small"), "≥ 4 ×"),
+        Row("C-STORE 8 KB, 32 associations", "/s", c_store(full, connections=32, count=small * 2, shape="small"), "≥ 8 ×"),
+        Row(
+            "C-STORE 2 GiB multi-frame", "s", large_object(store), "≤ 12 s", more_is_better=False, quick=False
+        ),
+        Row(
+            "the same, memory", "MiB", large_object_memory(store), "≤ 200 MiB", more_is_better=False, quick=False
+        ),
+        Row(
+            "STOW-RS 2 GiB multi-frame, memory", "MiB", large_object_memory(stow), "≤ 200 MiB", more_is_better=False,
+            quick=False, peer=False,
+        ),
+        Row("STOW-RS 526 KB, 4 connections, 10 a request", "/s", stow_rs(connections=4, per_request=10, count=burst), "≥ 2.5 ×"),
+        Row("STOW-RS 8 KB, 4 connections, 1 a request", "/s", stow_rs(connections=4, count=small, shape="small"), "≥ 4 ×"),
+        Row("WADO-RS study of 200 × 526 KB", "MB/s", study_download, "≥ 0.8 ×"),
+        Row("the same, first byte", "ms", first_byte, "≤ 20 ms", more_is_better=False),
+        Row("WADO-RS single instances, 4 connections", "/s", single_instances, "≥ 1.3 ×"),
+        Row("64 study downloads at once, memory", "MiB", many_downloads, "≤ 400 MiB", more_is_better=False, quick=False, peer=False),
+        Row("metadata of a series of 1,000, p99 and first", "ms", metadata, "≤ 50 ms", more_is_better=False),
+        Row("one frame of 1,000, p99", "ms", frame, "≤ 10 ms", more_is_better=False),
+        Row(
+            f"QIDO-RS, {'100,000' if full else '5,000'} studies, worst p99", "ms", queries(100_000 if full else 5000),
+            "≤ 10 ms", more_is_better=False,
+        ),
+    ]
