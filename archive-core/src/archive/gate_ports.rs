@@ -11,7 +11,7 @@ use super::Archive;
 use super::error::ArchiveError;
 use crate::identifiers::{PackId, Sha256Digest, StoreId, StudyUid};
 use crate::ledger::entry::{EntryBody, Ground};
-use crate::ledger::{LedgerState, find_end};
+use crate::ledger::{Head, LedgerState, find_end};
 use crate::pack::{IndexedVersion, PackReader, PackRef};
 use crate::store::gate::{GroundCheck, LedgerPort, OpenIntent, OrphanEvidence, PortError, SupersededEvidence};
 use crate::store::{StoreKey, verify_object};
@@ -51,10 +51,22 @@ pub(super) fn study_of(archive: &Archive, key: &StoreKey) -> Option<StudyUid> {
     archive.history.lock().study_of(&pack_of(key).ok()?)
 }
 
+impl GatePorts {
+    /// Brings a store that may lag up to the ledger: a delete there is announced there too.
+    async fn feed(archive: &Archive, store: &StoreId, head: &Head) -> Result<(), PortError> {
+        let fed = archive.ledger.feed(store, head).await.map_err(|error| ledger(archive.ledger_failed(error)))?;
+        let lacking = || PortError::Ledger(format!("store {store} does not have the entries that announce deletes"));
+        if fed { Ok(()) } else { Err(lacking()) }
+    }
+}
+
 #[async_trait]
 impl LedgerPort for GatePorts {
     async fn intend(&self, ground: Ground, store: &StoreId, key: &StoreKey) -> Result<u64, PortError> {
         let archive = self.archive()?;
+        let head = archive.ledger.head().ok_or_else(|| PortError::Ledger("it has no head".to_owned()))?;
+        // Asked before anything is announced: a store that is away would be announced the same again and again.
+        Self::feed(&archive, store, &head).await?;
         let (study, after) = {
             let history = archive.history.lock();
             (history.study_of(&pack_of(key)?), history.after())
@@ -63,9 +75,7 @@ impl LedgerPort for GatePorts {
         let intended = EntryBody::DeleteIntended { ground, store: store.clone(), study, objects, after };
         let appended = archive.record_everywhere(vec![intended]).await.map_err(ledger)?;
         if !appended.standing.stores.contains(store) {
-            return Err(PortError::Ledger(format!(
-                "store {store} does not have the entry that announces a delete there"
-            )));
+            Self::feed(&archive, store, &appended.standing.head).await?;
         }
         Ok(appended.last)
     }
