@@ -67,6 +67,7 @@ impl Running {
             received: config.ledger.received_every.0,
             merge: config.merge.every.0,
             delete: config.gate.every.0,
+            orphans: config.gate.orphans_every.0,
             ..Schedule::default()
         };
         let worker = Worker::start(Arc::clone(&archive), &schedule);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Pauses between two looks; a look without anything to do costs next to nothing.
+/// Pauses between two looks; a look without anything to do costs next to nothing, but for the one for orphans.
 #[derive(Clone, Debug)]
 pub struct Schedule {
     /// For studies that are due for sealing.
@@ -17,6 +17,9 @@ pub struct Schedule {
     pub merge: Duration,
     /// For replaced packs whose grace is over.
     pub delete: Duration,
+    /// For packs that no ledger entry names. Unlike the others, it looks first when this has passed once: it reads long
+    /// lists, and an archive that has just started has other things to do.
+    pub orphans: Duration,
 }
 
 impl Default for Schedule {
@@ -28,6 +31,7 @@ impl Default for Schedule {
             catch_up: Duration::from_secs(30),
             merge: Duration::from_secs(600),
             delete: Duration::from_secs(60),
+            orphans: Duration::from_secs(24 * 3600),
         }
     }
 }

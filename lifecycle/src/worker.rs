@@ -1,5 +1,6 @@
 //! The worker: wakes each job at its time, one after the other, until it is told to stop. A job that fails says so and
-//! is tried again at its next time; none of them can hold up receiving or reading.
+//! is tried again at its next time; none of them can hold up receiving or reading. Looking for orphans may take hours, and
+//! holds up none of the others either: it has a task of its own.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +19,7 @@ const PAUSE_MIN: Duration = Duration::from_millis(1);
 #[derive(Debug)]
 pub struct Worker {
     stop: watch::Sender<bool>,
-    task: JoinHandle<()>,
+    tasks: [JoinHandle<()>; 2],
 }
 
 impl Worker {
@@ -27,15 +28,21 @@ impl Worker {
     pub fn start(archive: Arc<Archive>, schedule: &Schedule) -> Self {
         let (stop, stopped) = watch::channel(false);
         let timers = Timers::new(schedule);
-        let task = tokio::spawn(run(archive, timers, stopped));
-        Self { stop, task }
+        let orphans = after_each(schedule.orphans);
+        let tasks = [
+            tokio::spawn(look_for_orphans(Arc::clone(&archive), orphans, stopped.clone())),
+            tokio::spawn(run(archive, timers, stopped)),
+        ];
+        Self { stop, tasks }
     }
 
-    /// Stops after the job under way.
+    /// Stops after the jobs under way.
     pub async fn stop(self) {
         self.stop.send_replace(true);
-        if let Err(error) = self.task.await {
-            tracing::error!(%error, "the worker ended badly");
+        for task in self.tasks {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "the worker ended badly");
+            }
         }
     }
 }
@@ -66,6 +73,23 @@ fn every(pause: Duration) -> Interval {
     let mut interval = tokio::time::interval(pause.max(PAUSE_MIN));
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     interval
+}
+
+/// As [`every`], but not at once.
+fn after_each(pause: Duration) -> Interval {
+    let mut interval = every(pause);
+    interval.reset();
+    interval
+}
+
+async fn look_for_orphans(archive: Arc<Archive>, mut timer: Interval, mut stopped: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            biased;
+            _ = stopped.changed() => return,
+            _ = timer.tick() => report("looking for orphans", archive.delete_orphans().await),
+        }
+    }
 }
 
 async fn run(archive: Arc<Archive>, mut timers: Timers, mut stopped: watch::Receiver<bool>) {

@@ -305,11 +305,17 @@ pub struct GateSection {
     pub grace: Period,
     /// How often is looked for packs whose grace is over.
     pub every: Period,
+    /// How often is looked for packs that no ledger entry names; first when this has passed once.
+    pub orphans_every: Period,
 }
 
 impl Default for GateSection {
     fn default() -> Self {
-        Self { grace: Period::seconds(24 * 3600), every: Period::seconds(60) }
+        Self {
+            grace: Period::seconds(24 * 3600),
+            every: Period::seconds(60),
+            orphans_every: Period::seconds(24 * 3600),
+        }
     }
 }
 

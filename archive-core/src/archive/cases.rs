@@ -68,17 +68,17 @@ impl Archive {
         }
     }
 
-    /// Opens a case, unless it is known already.
+    /// Opens a case, unless it is known already; tells whether it is new.
     pub(super) async fn open_case(
         &self,
         case: Sha256Digest,
         about: &str,
         subject: CaseSubject,
-    ) -> Result<(), super::ArchiveError> {
+    ) -> Result<bool, super::ArchiveError> {
         if self.history.lock().found_again(&case) {
-            return Ok(());
+            return Ok(false);
         }
         let about = Word::parse(about).map_err(|error| super::ArchiveError::internal("naming a case", error))?;
-        self.record(vec![EntryBody::CaseOpened { case, about, subject }]).await.map(drop)
+        self.record(vec![EntryBody::CaseOpened { case, about, subject }]).await.map(|_| true)
     }
 }

@@ -53,7 +53,6 @@ pub(super) struct History {
     intents: BTreeMap<u64, Vec<OpenIntent>>,
     cases: BTreeMap<Sha256Digest, CaseRecord>,
     highest: After,
-    vouched: Timestamp,
     stores: Vec<StoreEntry>,
     /// Highest receipt number of each epoch that a `received` or `sealed` entry covers.
     told: After,
@@ -107,7 +106,6 @@ impl History {
             return;
         }
         self.size = entry.n + 1;
-        self.vouched = entry.vouched;
         match &entry.body {
             EntryBody::ArchiveCreated { stores, .. }
             | EntryBody::HomeChanged { stores }
@@ -186,11 +184,6 @@ impl History {
         let intents =
             objects.iter().map(|key| OpenIntent { store: store.clone(), key: key.clone(), ground, intended: n });
         self.intents.insert(n, intents.collect());
-    }
-
-    /// The last vouched time.
-    pub(super) const fn vouched(&self) -> Timestamp {
-        self.vouched
     }
 
     /// The study of a pack that the ledger names.

@@ -5,7 +5,6 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
 use super::Archive;
@@ -295,14 +294,6 @@ impl Archive {
         let bytes = self.grace.lock().to_json().map_err(|error| ArchiveError::internal("remembering graces", error))?;
         let path = self.options.data.join(GRACE_FILE);
         tokio::fs::write(path, bytes).await.map_err(|error| ArchiveError::internal("remembering graces", error))
-    }
-
-    /// When the home store says an object was written.
-    pub(super) async fn written_at(&self, key: &StoreKey) -> Result<Option<Timestamp>, StoreError> {
-        let Some((folder, _)) = key.as_str().rsplit_once('/') else { return Ok(None) };
-        let Ok(folder) = StoreKey::parse(folder) else { return Ok(None) };
-        let found = self.stores.home().store.list(&folder, None, LIST_PAGE).await?;
-        Ok(found.into_iter().find(|object| object.key == *key).map(|object| object.modified))
     }
 }
 

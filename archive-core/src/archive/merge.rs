@@ -13,6 +13,7 @@ use crate::identifiers::{PackId, ReceiptNumber, SeriesUid, SopUid, StudyUid};
 use crate::instance::{HeldReceipt, VersionKey};
 use crate::ledger::entry::EntryBody;
 use crate::pack::{IndexedVersion, PackReader, PackRef};
+use crate::store::listed;
 
 /// A line of a pack that is merged.
 struct Line {
@@ -55,8 +56,8 @@ impl Archive {
         let now = self.clock.now();
         for pack in packs {
             let Ok(key) = pack.key() else { return false };
-            let Ok(Some(written)) = self.written_at(&key).await else { return false };
-            let age = now.duration_since(written);
+            let Ok(Some(object)) = listed(&*self.stores.home().store, &key).await else { return false };
+            let age = now.duration_since(object.modified);
             if std::time::Duration::try_from(age).is_ok_and(|age| age < self.options.merge.quiet) {
                 return false;
             }

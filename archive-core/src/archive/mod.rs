@@ -18,6 +18,8 @@ mod merge;
 mod open;
 mod open_version;
 mod options;
+mod orphan_evidence;
+mod orphans;
 mod pack_source;
 mod rebuild;
 mod receive;
@@ -62,8 +64,8 @@ use crate::journal::{Journal, JournalError};
 use crate::ledger::Ledger;
 use crate::overlay::OverlayLimits;
 use crate::pack::{DamageObserver, LogDamage, PackCache, PackRef};
-use crate::store::StoreSet;
 use crate::store::gate::{GatedStore, Grace};
+use crate::store::{StoreKey, StoreSet};
 
 /// Memory for roots and indexes of packs (bytes).
 const PACK_CACHE_BYTES: usize = 128 * 1024 * 1024;
@@ -93,6 +95,8 @@ pub struct Archive {
     rebuild: rebuild::Rebuild,
     gate: OnceLock<crate::store::gate::Gate>,
     grace: Mutex<Grace>,
+    /// Where the last search for orphans stopped before its end.
+    orphans_from: Mutex<Option<(StoreId, Option<StoreKey>)>>,
     /// What stores that may lag still have to get, and stores of which nobody knows what they have.
     to_copy: Mutex<HashMap<StoreId, Vec<PackRef>>>,
     unsure: Mutex<HashSet<StoreId>>,
@@ -153,6 +157,7 @@ impl Archive {
             rebuild: rebuild::Rebuild::default(),
             gate: OnceLock::new(),
             grace: Mutex::new(jobs::read_grace(&options.data)),
+            orphans_from: Mutex::default(),
             to_copy: Mutex::default(),
             seal_trouble: Mutex::default(),
             stopped: watch::Sender::new(None),

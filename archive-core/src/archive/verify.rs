@@ -13,7 +13,7 @@ use crate::caller::Caller;
 use crate::identifiers::{ContentId, Sha256Digest, StudyUid};
 use crate::instance::VersionFacts;
 use crate::pack::{PackCache, PackReader, PackRef};
-use crate::reading::VersionReader;
+use crate::reading::{ReadError, VersionReader};
 use crate::store::{Member, verify_object};
 
 /// Events that wait for whoever follows.
@@ -166,12 +166,12 @@ impl Archive {
     async fn verify_receipt(&self, number: crate::identifiers::ReceiptNumber) -> Result<u64, ArchiveError> {
         let entry = self.journal.entry(number).await?;
         let reader = self.journal.reader(number).await?;
-        verify_content(&reader, &entry.facts).await
+        Ok(verify_content(&reader, &entry.facts).await?)
     }
 }
 
 /// Reads a content to its end and compares its id; gives its length.
-async fn verify_content(version: &dyn VersionReader, facts: &VersionFacts) -> Result<u64, ArchiveError> {
+pub(super) async fn verify_content(version: &dyn VersionReader, facts: &VersionFacts) -> Result<u64, ReadError> {
     let (mut digest, mut at) = (Sha256::new(), 0);
     while at < facts.content_length {
         let bytes = version.read(at..facts.content_length).await?;
@@ -182,5 +182,5 @@ async fn verify_content(version: &dyn VersionReader, facts: &VersionFacts) -> Re
         return Ok(at);
     }
     let object = format!("instance {}", facts.keys.sop);
-    Err(crate::reading::ReadError::Damaged { object, what: format!("content {}", facts.version.content) }.into())
+    Err(ReadError::Damaged { object, what: format!("content {}", facts.version.content) })
 }

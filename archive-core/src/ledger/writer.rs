@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
@@ -74,6 +75,7 @@ enum Command {
 pub struct Ledger {
     commands: mpsc::Sender<Command>,
     shared: Arc<Shared>,
+    vouched: Vouched,
 }
 
 impl std::fmt::Debug for Ledger {
@@ -85,9 +87,10 @@ impl std::fmt::Debug for Ledger {
 impl Ledger {
     pub(super) fn start(writer: Writer, shared: Arc<Shared>, window: Duration) -> Self {
         let (commands, queue) = mpsc::channel(QUEUE);
+        let vouched = writer.vouched.clone();
         let service = Service { writer, queue, window, held: VecDeque::new() };
         tokio::spawn(service.run());
-        Self { commands, shared }
+        Self { commands, shared, vouched }
     }
 
     /// Appends entries, all in one segment: all are recorded or none. Answers when they are in the home and every
@@ -141,6 +144,31 @@ impl Ledger {
             bundle::complete(&shared.home.store, &line, reached).await?;
         }
         Ok(lags)
+    }
+
+    /// Brings one store up to the home, whatever its role, and tells whether it then has everything up to a head.
+    ///
+    /// # Errors
+    /// As [`Ledger::catch_up`], and the store's own: it is away, or damaged.
+    pub async fn feed(&self, store: &StoreId, head: &Head) -> Result<bool, LedgerError> {
+        let shared = &self.shared;
+        if *store == shared.home.id {
+            return Ok(true);
+        }
+        let Some(follower) = shared.followers.iter().find(|follower| follower.member.id == *store) else {
+            return Ok(false);
+        };
+        if let Err(error) = follower.feed(&shared.home.store, || shared.line(), None).await {
+            shared.stop_if_fenced(&error)?;
+            return Err(error);
+        }
+        Ok(follower.holds(head.position()))
+    }
+
+    /// Trusted time now: what an entry appended at this moment would bear.
+    #[must_use]
+    pub fn vouched_now(&self) -> Timestamp {
+        self.vouched.now()
     }
 
     /// How far the other stores are behind the home.

@@ -10,6 +10,7 @@ pub mod contract;
 pub mod gate;
 mod identity;
 mod key;
+mod listed;
 mod local;
 mod memory;
 mod probe;
@@ -30,6 +31,7 @@ pub use identity::{
     ARCHIVE_FILE, EXTRACT_FILE, README_FILE, STORE_FORMAT, StoreIdentity, check_identity, initialise, read_identity,
 };
 pub use key::{StoreKey, StoreKeyError};
+pub use listed::listed;
 pub use local::LocalStore;
 pub use memory::MemoryStore;
 pub use probe::{ConditionalStore, LedgerFitness, ProbeKey, probe};

@@ -1,5 +1,6 @@
 //! A small archive for tests: stores in memory that can fail, a clock that stands still, tiny data sets.
 
+use std::collections::HashMap;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::TryStreamExt as _;
+use jiff::Timestamp;
 use parking_lot::Mutex;
 use tempfile::TempDir;
 
@@ -17,7 +19,7 @@ use crate::archive::{
     SealOptions, Selection, StoreSpec,
 };
 use crate::caller::{Caller, Door, SourceKey};
-use crate::clock::ManualClock;
+use crate::clock::{Clock as _, ManualClock};
 use crate::entropy::SystemEntropy;
 use crate::identifiers::{Sha256Digest, StudyUid, TransferSyntaxUid};
 use crate::ledger::entry::StoreRole;
@@ -38,6 +40,8 @@ pub(super) struct Flaky {
     faults: Mutex<Vec<(Op, &'static str)>>,
     armed: AtomicBool,
     pub(super) created: Mutex<Vec<StoreKey>>,
+    clock: Arc<ManualClock>,
+    written: Mutex<HashMap<StoreKey, Timestamp>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -49,7 +53,7 @@ pub(super) enum Op {
 }
 
 impl Flaky {
-    pub(super) fn named(name: &str) -> Arc<Self> {
+    pub(super) fn named(name: &str, clock: &Arc<ManualClock>) -> Arc<Self> {
         Arc::new(Self {
             inner: MemoryStore::named(name),
             away: AtomicBool::new(false),
@@ -57,6 +61,8 @@ impl Flaky {
             faults: Mutex::default(),
             armed: AtomicBool::new(false),
             created: Mutex::default(),
+            clock: Arc::clone(clock),
+            written: Mutex::default(),
         })
     }
 
@@ -110,6 +116,7 @@ impl Flaky {
 
     fn created(&self, key: &StoreKey) {
         self.created.lock().push(key.clone());
+        self.written.lock().entry(key.clone()).or_insert_with(|| self.clock.now());
         if key.as_str().starts_with("ledger/") && self.armed.swap(false, Ordering::SeqCst) {
             self.fail(Op::Read, "studies/");
         }
@@ -170,7 +177,13 @@ impl Store for Flaky {
         limit: usize,
     ) -> Result<Vec<StoredObject>, StoreError> {
         self.check(Op::Read, folder)?;
-        self.inner.list(folder, after, limit).await
+        let mut found = self.inner.list(folder, after, limit).await?;
+        let written = self.written.lock();
+        for object in &mut found {
+            // What a test put there by other ways is as old as can be.
+            object.modified = written.get(&object.key).copied().unwrap_or(object.modified);
+        }
+        Ok(found)
     }
 }
 
@@ -204,11 +217,12 @@ pub(super) struct House {
 
 impl House {
     pub(super) fn new() -> Self {
+        let clock = ManualClock::new();
         Self {
             data: TempDir::new().unwrap(),
-            home: Flaky::named("home"),
+            home: Flaky::named("home", &clock),
             others: Vec::new(),
-            clock: ManualClock::new(),
+            clock,
             packs_min: 2,
             grace: Duration::from_secs(10),
         }
@@ -216,7 +230,7 @@ impl House {
 
     pub(super) fn with(role: StoreRole) -> Self {
         let mut house = Self::new();
-        house.others.push((Flaky::named("second"), role));
+        house.others.push((Flaky::named("second", &house.clock), role));
         house
     }
 

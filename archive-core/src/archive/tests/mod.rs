@@ -2,6 +2,7 @@
 
 mod catalog;
 mod house;
+mod orphans;
 mod restarts;
 mod round_trip;
 mod sealing;
