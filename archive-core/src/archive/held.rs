@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Archive;
 use super::error::ArchiveError;
 use super::open_version::OpenVersion;
+use super::verify::verify_content;
 use crate::caller::Caller;
 use crate::catalog::versions::{HeldVersion, Place};
 use crate::dicom::scan::InstanceKeys;
@@ -320,21 +321,15 @@ impl Archive {
 
     /// Reads a sealed version to its last byte and compares its content id.
     async fn read_whole(&self, place: &PackPlace, content: ContentId) -> Result<(), ArchiveError> {
-        use sha2::Digest as _;
         let reader = self.pack_reader(&place.pack).await?;
-        let length = reader.line(place.line).await?.facts.content_length;
+        let facts = reader.line(place.line).await?.facts;
         let version = reader.version(place.line).await?;
         let version = version.ok_or_else(|| self.not_found(format!("the bytes of {content}")))?;
-        let (mut digest, mut at) = (sha2::Sha256::new(), 0);
-        while at < length {
-            let bytes = version.read(at..length).await?;
-            digest.update(&bytes);
-            at += bytes.len() as u64;
-        }
-        if ContentId::from_raw(digest.finalize().into()) == content {
+        verify_content(&version, &facts).await?;
+        if facts.version.content == content {
             return Ok(());
         }
         let object = format!("pack {}", place.pack.pack);
-        Err(ReadError::Damaged { object, what: format!("content {content}") }.into())
+        Err(ReadError::NotUnderstood { object, what: format!("line {} is not version {content}", place.line) }.into())
     }
 }

@@ -6,13 +6,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use sha2::{Digest as _, Sha256};
 
 use super::Archive;
 use super::error::ArchiveError;
 use super::gate_ports::GatePorts;
 use crate::identifiers::{PackId, Sha256Digest, StoreId};
 use crate::ledger::entry::{EntryBody, Ground, ReceiptRanges};
+use crate::off_runtime::PiecewiseSha256;
 use crate::pack::PackRef;
 use crate::store::gate::{Deletion, Gate, GateError, GatedStore, Grace};
 use crate::store::{Member, SharedStore, StoreError, StoreKey, verify_object};
@@ -181,15 +181,15 @@ impl Archive {
         let failed = |error| ArchiveError::internal("scratch space", error);
         let mut file = tokio::fs::File::create(&path).await.map_err(failed)?;
         let scratch = ScratchPack { path };
-        let (mut digest, mut at) = (Sha256::new(), 0);
+        let (mut digest, mut at) = (PiecewiseSha256::default(), 0);
         while at < pack.size {
             let bytes = from.read_range(key, at..(at + COPY_CHUNK_BYTES).min(pack.size)).await?;
-            digest.update(&bytes);
+            digest.update(&bytes).await.map_err(failed)?;
             file.write_all(&bytes).await.map_err(failed)?;
             at += bytes.len() as u64;
         }
         file.flush().await.map_err(failed)?;
-        if PackId::from_raw(digest.finalize().into()) != pack.pack {
+        if PackId::from_raw(digest.finish()) != pack.pack {
             self.damage_observer().damaged(from.name(), pack, "the whole pack");
             let object = format!("{key} in store {}", from.name());
             return Err(crate::reading::ReadError::Damaged { object, what: "the whole pack".into() }.into());

@@ -14,6 +14,7 @@ use crate::dicom::cut::Fragment;
 use crate::dicom::prefix;
 use crate::dicom::scan::{Input, ScanLimits, ScanOptions, Scanner};
 use crate::instance::{HeldReceipt, VersionFacts};
+use crate::off_runtime;
 use crate::reading::VersionReader;
 
 /// Bytes as they are read; ends early only with an error.
@@ -206,7 +207,14 @@ impl OpenVersion {
         let mut scanner = Scanner::new(options).map_err(|error| ArchiveError::internal("scratch space", error))?;
         let mut content = self.content();
         while let Some(bytes) = content.next().await {
-            scanner.push(&bytes?)?;
+            let bytes = bytes?;
+            let pushed = off_runtime::compute(bytes.len() as u64, move || {
+                let outcome = scanner.push(&bytes);
+                (scanner, outcome)
+            });
+            let outcome;
+            (scanner, outcome) = pushed.await.map_err(|error| ArchiveError::internal("scanning a header", error))?;
+            outcome?;
         }
         let scan = scanner.finish()?;
         scan.header_json.map(Bytes::from).ok_or_else(|| ArchiveError::Full("the header is over 64 MiB as JSON".into()))
