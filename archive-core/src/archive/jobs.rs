@@ -12,13 +12,12 @@ use super::error::ArchiveError;
 use super::gate_ports::GatePorts;
 use crate::identifiers::{PackId, Sha256Digest, StoreId};
 use crate::ledger::entry::{EntryBody, Ground, ReceiptRanges};
+use crate::ledger::in_batches;
 use crate::off_runtime::PiecewiseSha256;
 use crate::pack::PackRef;
 use crate::store::gate::{Deletion, Gate, GateError, GatedStore, Grace};
 use crate::store::{Member, SharedStore, StoreError, StoreKey, verify_object};
 
-/// Entries in one `received` batch, at most.
-const RECEIVED_BATCH_MAX: usize = 500;
 /// Bytes read at once when a pack is copied.
 const COPY_CHUNK_BYTES: u64 = 8 * 1024 * 1024;
 /// Objects in one page of a listing.
@@ -51,17 +50,20 @@ impl Archive {
         }
         self.record_cases().await?;
         let untold = self.unsealed.untold();
-        for batch in untold.chunks(RECEIVED_BATCH_MAX) {
-            let bodies = batch.iter().map(|group| EntryBody::Received {
-                source: group.source.clone(),
-                door: group.door,
-                study: group.study.clone(),
-                receipts: ReceiptRanges::covering(group.numbers.iter().copied()),
-                bytes: group.bytes,
-            });
+        let bodies = untold.iter().map(|group| EntryBody::Received {
+            source: group.source.clone(),
+            door: group.door,
+            study: group.study.clone(),
+            receipts: ReceiptRanges::covering(group.numbers.iter().copied()),
+            bytes: group.bytes,
+        });
+        let batches = in_batches(bodies).map_err(|error| self.ledger_failed(error))?;
+        let mut groups = untold.iter();
+        for batch in batches {
+            let count = batch.len();
             // In home is enough: told again to a store that is away, it would be appended again with every tick.
-            let _in_home = self.record(bodies.collect()).await?;
-            batch.iter().for_each(|group| self.unsealed.tell(group));
+            let _in_home = self.record(batch).await?;
+            groups.by_ref().take(count).for_each(|group| self.unsealed.tell(group));
         }
         Ok(())
     }

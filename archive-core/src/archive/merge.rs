@@ -12,7 +12,10 @@ use super::pack_source::{PackItem, Packed};
 use crate::identifiers::{PackId, ReceiptNumber, SeriesUid, SopUid, StudyUid};
 use crate::instance::{HeldReceipt, VersionKey};
 use crate::ledger::entry::EntryBody;
-use crate::pack::{IndexedVersion, PackReader, PackRef};
+use crate::pack::{INDEX_LINE_MAX, IndexedVersion, PackReader, PackRef};
+
+/// Packs that one merge replaces, at most: its ledger entry names each of them.
+const REPLACED_MAX: usize = 1000;
 
 /// A line of a pack that is merged.
 struct Line {
@@ -74,6 +77,7 @@ impl Archive {
             let history = self.history.lock();
             packs.into_iter().filter(|pack| history.counts(&pack.pack)).collect()
         };
+        let packs = self.of_one_index(packs).await?;
         if packs.len() < 2 {
             return Ok(());
         }
@@ -91,6 +95,22 @@ impl Archive {
         tracing::info!(%study, packs = packs.len(), versions, into = %built.pack.pack, "packs merged");
         tracing::debug!(%study, "merge ends");
         Ok(())
+    }
+
+    /// As many of some packs, from the first on, as have together an index no longer than one line of it may be: then no line
+    /// of the new pack is too long, whatever receipts come together in it, and memory is bounded. None where that is fewer
+    /// than merging is worth.
+    async fn of_one_index(&self, packs: Vec<PackRef>) -> Result<Vec<PackRef>, ArchiveError> {
+        let mut bytes = 0_u64;
+        let mut fitting = Vec::new();
+        for pack in packs {
+            bytes = bytes.saturating_add(self.pack_reader(&pack).await?.index_bytes());
+            if bytes > INDEX_LINE_MAX as u64 {
+                break;
+            }
+            fitting.push(pack);
+        }
+        Ok(if fitting.len() < self.options.merge.packs_min { Vec::new() } else { fitting })
     }
 
     /// All versions of some packs of one study, in the order of a pack.
@@ -116,7 +136,7 @@ impl Archive {
     }
 }
 
-/// The smallest of some packs, as many as make one of the target size together.
+/// The smallest of some packs, as many as make one of the target size together and as one entry may name.
 fn up_to(target: u64, packs: impl Iterator<Item = PackRef>) -> Vec<PackRef> {
     let mut packs: Vec<PackRef> = packs.collect();
     packs.sort_by_key(|pack| (pack.size, pack.pack));
@@ -125,7 +145,30 @@ fn up_to(target: u64, packs: impl Iterator<Item = PackRef>) -> Vec<PackRef> {
         bytes = bytes.saturating_add(pack.size);
         bytes <= target
     });
+    packs.truncate(REPLACED_MAX);
     packs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identifiers::Sha256Digest;
+    use crate::ledger::in_batches;
+    use crate::pack::RootPlace;
+
+    #[test]
+    fn a_merge_replaces_no_more_packs_than_its_entry_can_name() {
+        let pack = |n: u64| {
+            let digest = *Sha256Digest::of(&n.to_le_bytes()).as_raw();
+            let root = RootPlace { offset: 0, length: 1, sha256: Sha256Digest::from_raw(digest) };
+            PackRef { study: StudyUid::parse("1.2").unwrap(), pack: PackId::from_raw(digest), size: 1, root }
+        };
+        let chosen = up_to(u64::MAX, (0..20_000).map(pack));
+        let replaces = chosen.iter().map(|pack| pack.pack).collect();
+        let (versions, after, stores) = (1, std::collections::BTreeMap::new(), Vec::new());
+        let merged = EntryBody::Merged { pack: pack(0), replaces, versions, after, stores };
+        assert_eq!(in_batches([merged]).unwrap().len(), 1);
+    }
 }
 
 /// One version from all its lines: read as the lowest-numbered receipt says, with all receipts, the bytes from one of the

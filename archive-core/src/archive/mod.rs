@@ -5,6 +5,7 @@
 //! [`OpenVersion`], every byte checked (promise I9).
 
 mod cases;
+mod divide;
 mod error;
 mod gate_ports;
 mod held;

@@ -125,6 +125,12 @@ impl PackReader {
         }
     }
 
+    /// Bytes of its index as text.
+    #[must_use]
+    pub fn index_bytes(&self) -> u64 {
+        self.inner.root.index.units.iter().fold(0, |sum, unit| sum.saturating_add(unit.part.length))
+    }
+
     /// All lines.
     #[must_use]
     pub fn lines(&self) -> Range<u32> {
@@ -263,6 +269,7 @@ async fn read_checked<T: Send + 'static>(
     bytes: u64,
     check: impl Fn(&Bytes) -> Result<T, Flaw> + Send + Sync + 'static,
 ) -> Result<T, ReadError> {
+    let check = Arc::new(check);
     let mut worst: Option<ReadError> = None;
     for copy in 0..source.copies() {
         let outcome = match source.read(copy, range.clone()).await {
@@ -277,7 +284,6 @@ async fn read_checked<T: Send + 'static>(
             }
             Ok(_) => Err(Flaw::Damaged(format!("bytes {} to {}", range.start, range.end))),
             Err(error) => {
-    let check = Arc::new(check);
                 // Damage that was seen says more than a store that is away.
                 worst.get_or_insert(error);
                 continue;
@@ -360,14 +366,14 @@ impl Inner {
     /// The originals of parts that follow each other.
     async fn open_run(&self, run: &[Part], method: Method, what: &'static str) -> Result<Vec<Bytes>, ReadError> {
         let (start, end) = (run.first().map_or(0, |part| part.offset), run.last().map_or(0, Part::end));
+        let bytes = run.iter().fold(0_u64, |sum, part| sum.saturating_add(part.length));
+        let parts = run.to_vec();
         let opened = self
             .checked(start..end, bytes, move |stored| {
                 let open = |part: &Part| {
                     let from = usize::try_from(part.offset - start).unwrap_or(usize::MAX);
                     let to = usize::try_from(part.end() - start).unwrap_or(usize::MAX);
                     let stored = stored.get(from..to).ok_or_else(|| Flaw::Damaged(what.to_owned()))?;
-        let bytes = run.iter().fold(0_u64, |sum, part| sum.saturating_add(part.length));
-        let parts = run.to_vec();
                     part.open(method, stored, what).map(Bytes::from)
                 };
                 parts.iter().map(open).collect::<Result<Vec<_>, Flaw>>()
@@ -424,12 +430,6 @@ impl Inner {
         self.line_in(text, unit, &bytes, line)
     }
 
-    /// A line of the index, with its member.
-    fn parse_line(&self, line: u32, text: &Bytes) -> Result<(IndexedVersion, Option<Member>), ReadError> {
-        let parsed = read_line(text, line, &self.root, self.pack.size);
-        parsed.map_err(|flaw| flaw.in_object(format!("pack {}", self.pack.pack)))
-    }
-}
     /// What a line says; a long one takes long to read.
     async fn understood<T: Send + 'static>(
         self: &Arc<Self>,
@@ -446,6 +446,12 @@ impl Inner {
         done.map_err(ended)?
     }
 
+    /// A line of the index, with its member.
+    fn parse_line(&self, line: u32, text: &Bytes) -> Result<(IndexedVersion, Option<Member>), ReadError> {
+        let parsed = read_line(text, line, &self.root, self.pack.size);
+        parsed.map_err(|flaw| flaw.in_object(format!("pack {}", self.pack.pack)))
+    }
+}
 
 /// A header, where it was not left out.
 fn header_of(text: Bytes) -> Option<Bytes> {

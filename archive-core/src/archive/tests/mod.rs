@@ -4,4 +4,5 @@ mod catalog;
 mod house;
 mod restarts;
 mod round_trip;
+pub(super) mod samples;
 mod sealing;
