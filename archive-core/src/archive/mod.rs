@@ -11,6 +11,7 @@ mod gate_ports;
 mod held;
 mod history;
 mod inflated;
+mod job_trouble;
 mod jobs;
 mod known;
 mod ledger_views;
@@ -43,6 +44,7 @@ pub use crate::dicom::scan::Input;
 pub use error::ArchiveError;
 pub use held::{Held, SelectCursor, Selection};
 pub use history::CaseRecord;
+pub use job_trouble::JobTrouble;
 pub use ledger_views::{LedgerFilter, LedgerReport};
 pub use open::{ArchiveStore, OpenError, Parts, StoreSpec, is_known};
 pub use open_version::{ByteStream, DistinctFile, OpenVersion};
@@ -99,6 +101,7 @@ pub struct Archive {
     unsure: Mutex<HashSet<StoreId>>,
     /// Why the last attempt to seal failed, as long as none has succeeded since.
     seal_trouble: Mutex<Option<String>>,
+    job_trouble: JobTrouble,
     /// Why the archive cannot go on.
     stopped: watch::Sender<Option<String>>,
     closing: watch::Sender<bool>,
@@ -156,6 +159,7 @@ impl Archive {
             grace: Mutex::new(jobs::read_grace(&options.data)),
             to_copy: Mutex::default(),
             seal_trouble: Mutex::default(),
+            job_trouble: JobTrouble::default(),
             stopped: watch::Sender::new(None),
             closing: watch::Sender::new(false),
             scratch: options.data.join("scratch"),

@@ -37,6 +37,10 @@ pub async fn run(archive: &Connection, json: bool) -> Result<(), Exit> {
     if let Some(trouble) = at("/seal_trouble").as_str() {
         println!("sealing          waits, and is tried again: {}", table::printable(trouble));
     }
+    for (job, why) in at("/job_trouble").as_object().into_iter().flatten() {
+        let why = table::printable(why.as_str().unwrap_or_default());
+        println!("job in trouble   {}, tried again: {why}", table::printable(job));
+    }
     println!("ledger           {} entries, epoch {}", number("/ledger/entries"), number("/ledger/epoch"));
     println!(
         "catalog          {}",
