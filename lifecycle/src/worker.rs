@@ -45,6 +45,7 @@ struct Timers {
     received: Interval,
     compact: Interval,
     catch_up: Interval,
+    take_in: Interval,
     merge: Interval,
     delete: Interval,
 }
@@ -56,6 +57,7 @@ impl Timers {
             received: every(schedule.received),
             compact: every(schedule.compact),
             catch_up: every(schedule.catch_up),
+            take_in: every(schedule.take_in),
             merge: every(schedule.merge),
             delete: every(schedule.delete),
         }
@@ -91,6 +93,10 @@ async fn run(archive: Arc<Archive>, mut timers: Timers, mut stopped: watch::Rece
             _ = timers.catch_up.tick() => {
                 let archive = at();
                 run_job(trouble, "bringing stores up to date", async move { archive.catch_up_stores().await }).await;
+            }
+            _ = timers.take_in.tick() => {
+                let archive = at();
+                run_job(trouble, "taking in repaired packs", async move { archive.take_in_repaired().await }).await;
             }
             _ = timers.merge.tick() => {
                 let archive = at();

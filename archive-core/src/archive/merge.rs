@@ -37,7 +37,9 @@ impl Archive {
         let studies = self.history.lock().studies_with_packs(self.options.merge.packs_min);
         for study in studies {
             let packs = self.history.lock().packs_of(&study);
-            let small = up_to(self.options.seal.pack_target, packs.into_iter().filter(|pack| pack.size < small));
+            // A pack that cannot be read must not keep the others apart.
+            let wanted = |pack: &PackRef| pack.size < small && !self.lacking.is_damaged(&pack.pack);
+            let small = up_to(self.options.seal.pack_target, packs.into_iter().filter(wanted));
             if self.is_closed() || self.rebuild.progress().is_some() {
                 break;
             }
@@ -149,28 +151,6 @@ fn up_to(target: u64, packs: impl Iterator<Item = PackRef>) -> Vec<PackRef> {
     packs
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::identifiers::Sha256Digest;
-    use crate::ledger::in_batches;
-    use crate::pack::RootPlace;
-
-    #[test]
-    fn a_merge_replaces_no_more_packs_than_its_entry_can_name() {
-        let pack = |n: u64| {
-            let digest = *Sha256Digest::of(&n.to_le_bytes()).as_raw();
-            let root = RootPlace { offset: 0, length: 1, sha256: Sha256Digest::from_raw(digest) };
-            PackRef { study: StudyUid::parse("1.2").unwrap(), pack: PackId::from_raw(digest), size: 1, root }
-        };
-        let chosen = up_to(u64::MAX, (0..20_000).map(pack));
-        let replaces = chosen.iter().map(|pack| pack.pack).collect();
-        let (versions, after, stores) = (1, std::collections::BTreeMap::new(), Vec::new());
-        let merged = EntryBody::Merged { pack: pack(0), replaces, versions, after, stores };
-        assert_eq!(in_batches([merged]).unwrap().len(), 1);
-    }
-}
-
 /// One version from all its lines: read as the lowest-numbered receipt says, with all receipts, the bytes from one of the
 /// packs that have them, and the warnings of all.
 async fn join(mut lines: Vec<Line>) -> Result<Packed, ArchiveError> {
@@ -193,4 +173,26 @@ async fn join(mut lines: Vec<Line>) -> Result<Packed, ArchiveError> {
     }
     let facts = facts.ok_or_else(|| ArchiveError::Internal("a version without lines was to be merged".to_owned()))?;
     Ok(Packed { facts, receipts: receipts.into_values().collect(), bytes })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identifiers::Sha256Digest;
+    use crate::ledger::in_batches;
+    use crate::pack::RootPlace;
+
+    #[test]
+    fn a_merge_replaces_no_more_packs_than_its_entry_can_name() {
+        let pack = |n: u64| {
+            let digest = *Sha256Digest::of(&n.to_le_bytes()).as_raw();
+            let root = RootPlace { offset: 0, length: 1, sha256: Sha256Digest::from_raw(digest) };
+            PackRef { study: StudyUid::parse("1.2").unwrap(), pack: PackId::from_raw(digest), size: 1, root }
+        };
+        let chosen = up_to(u64::MAX, (0..20_000).map(pack));
+        let replaces = chosen.iter().map(|pack| pack.pack).collect();
+        let (versions, after, stores) = (1, std::collections::BTreeMap::new(), Vec::new());
+        let merged = EntryBody::Merged { pack: pack(0), replaces, versions, after, stores };
+        assert_eq!(in_batches([merged]).unwrap().len(), 1);
+    }
 }

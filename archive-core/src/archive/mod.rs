@@ -14,6 +14,7 @@ mod inflated;
 mod job_trouble;
 mod jobs;
 mod known;
+mod lacking;
 mod ledger_views;
 mod lock;
 mod merge;
@@ -45,6 +46,7 @@ pub use error::ArchiveError;
 pub use held::{Held, SelectCursor, Selection};
 pub use history::CaseRecord;
 pub use job_trouble::JobTrouble;
+pub use lacking::Lack;
 pub use ledger_views::{LedgerFilter, LedgerReport};
 pub use open::{ArchiveStore, OpenError, Parts, StoreSpec, is_known};
 pub use open_version::{ByteStream, DistinctFile, OpenVersion};
@@ -94,6 +96,7 @@ pub struct Archive {
     found_cases: Mutex<HashMap<Sha256Digest, CaseFinding>>,
     pack_cache: Arc<PackCache>,
     rebuild: rebuild::Rebuild,
+    lacking: lacking::Lacking,
     gate: OnceLock<crate::store::gate::Gate>,
     grace: Mutex<Grace>,
     /// What stores that may lag still have to get, and stores of which nobody knows what they have.
@@ -155,6 +158,7 @@ impl Archive {
             found_cases: Mutex::default(),
             pack_cache: PackCache::of_bytes(PACK_CACHE_BYTES),
             rebuild: rebuild::Rebuild::default(),
+            lacking: lacking::Lacking::default(),
             gate: OnceLock::new(),
             grace: Mutex::new(jobs::read_grace(&options.data)),
             to_copy: Mutex::default(),

@@ -33,6 +33,8 @@ pub struct Status {
     pub rebuilding: Option<RebuildProgress>,
     /// Packs that count.
     pub packs: u64,
+    /// Packs of which no store has a good copy, so that queries go without them.
+    pub unreadable_packs: u64,
     /// Cases that nobody closed.
     pub open_cases: u64,
     /// The stores.
@@ -122,6 +124,7 @@ impl Archive {
             },
             rebuilding: self.rebuild.progress(),
             packs,
+            unreadable_packs: self.lacking.count() as u64,
             open_cases,
             stores: self.store_figures(),
             findings: self.findings.clone(),

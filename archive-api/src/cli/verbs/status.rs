@@ -53,6 +53,9 @@ pub async fn run(archive: &Connection, json: bool) -> Result<(), Exit> {
             )
         )
     );
+    if number("/unreadable_packs") > 0 {
+        println!("unreadable       {} packs have no good copy: `vellum case ls`", number("/unreadable_packs"));
+    }
     println!("open cases       {}", number("/open_cases"));
     let mut stores = table::new(&["Store", "Role", "Kind", "State", "Lag (segments)"]);
     for store in at("/stores").as_array().into_iter().flatten() {

@@ -2,6 +2,7 @@
 
 mod catalog;
 mod house;
+mod lacking;
 mod restarts;
 mod round_trip;
 pub(super) mod samples;

@@ -89,6 +89,7 @@ fn what_came_in_a_long_outage_is_told_in_entries_that_fit() {
     assert_eq!(untold.iter().map(|group| group.numbers.len()).sum::<usize>(), 100_000);
     assert_eq!(untold.iter().map(|group| group.bytes).sum::<u64>(), 1_000_000);
     assert!(untold.iter().all(|group| group.numbers.len() <= RUNS_MAX));
+    assert_eq!(untold.len(), 6, "three of each source");
     untold.iter().for_each(|group| unsealed.tell(group));
     assert!(unsealed.untold().is_empty());
 }
