@@ -33,7 +33,7 @@ pub struct OpenVersion {
     scratch: std::path::PathBuf,
 }
 
-/// One distinct file of a version: the same content may have come with several prefixes.
+/// One distinct file of a version: the same content may have come in files with several prefixes.
 #[derive(Clone, Debug)]
 pub struct DistinctFile {
     /// Preamble, `DICM` and meta group.
@@ -80,13 +80,17 @@ impl OpenVersion {
         &self.receipts
     }
 
-    /// The distinct files of this version, the one of the lowest-numbered receipt first.
+    /// The distinct files of this version, the one of the lowest-numbered receipt first: for a bare data set with the prefix
+    /// composed from it. A later bare data set adds none, for with it no file came that could be given back.
     #[must_use]
     pub fn distinct_files(&self) -> Vec<DistinctFile> {
         let mut files: Vec<DistinctFile> = Vec::new();
         for held in &self.receipts {
-            let composed = || prefix::compose(&self.facts, &held.receipt);
-            let bytes = held.prefix.clone().unwrap_or_else(composed);
+            let bytes = match &held.prefix {
+                Some(prefix) => prefix.clone(),
+                None if files.is_empty() => prefix::compose(&self.facts, &held.receipt),
+                None => continue,
+            };
             if !files.iter().any(|file| file.prefix == bytes) {
                 files.push(DistinctFile { prefix: bytes.into(), receipt: held.receipt.number });
             }
