@@ -13,6 +13,8 @@ pub struct Schedule {
     pub compact: Duration,
     /// For stores that lag behind.
     pub catch_up: Duration,
+    /// For packs that were damaged when the catalog was made, and may be whole again.
+    pub take_in: Duration,
     /// For studies with many small packs.
     pub merge: Duration,
     /// For replaced packs whose grace is over.
@@ -29,6 +31,7 @@ impl Default for Schedule {
             received: Duration::from_secs(60),
             compact: Duration::from_secs(60),
             catch_up: Duration::from_secs(30),
+            take_in: Duration::from_secs(60),
             merge: Duration::from_secs(600),
             delete: Duration::from_secs(60),
             orphans: Duration::from_secs(24 * 3600),

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use archive_core::archive::{Archive, ArchiveError};
+use archive_core::archive::{Archive, ArchiveError, JobTrouble};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Interval, MissedTickBehavior};
@@ -52,6 +52,7 @@ struct Timers {
     received: Interval,
     compact: Interval,
     catch_up: Interval,
+    take_in: Interval,
     merge: Interval,
     delete: Interval,
 }
@@ -63,6 +64,7 @@ impl Timers {
             received: every(schedule.received),
             compact: every(schedule.compact),
             catch_up: every(schedule.catch_up),
+            take_in: every(schedule.take_in),
             merge: every(schedule.merge),
             delete: every(schedule.delete),
         }
@@ -83,33 +85,106 @@ fn after_each(pause: Duration) -> Interval {
 }
 
 async fn look_for_orphans(archive: Arc<Archive>, mut timer: Interval, mut stopped: watch::Receiver<bool>) {
+    let trouble = archive.job_trouble();
     loop {
         tokio::select! {
             biased;
             _ = stopped.changed() => return,
-            _ = timer.tick() => report("looking for orphans", archive.delete_orphans().await),
+            _ = timer.tick() => {
+                let archive = Arc::clone(&archive);
+                run_job(trouble, "looking for orphans", async move { archive.delete_orphans().await }).await;
+            }
         }
     }
 }
 
 async fn run(archive: Arc<Archive>, mut timers: Timers, mut stopped: watch::Receiver<bool>) {
+    let trouble = archive.job_trouble();
+    let at = || Arc::clone(&archive);
     loop {
         tokio::select! {
             biased;
             // Sent once, to stop; an error means that the handle is gone, which means the same.
             _ = stopped.changed() => return,
-            _ = timers.received.tick() => report("recording what came", archive.record_received().await),
-            _ = timers.seal.tick() => report("sealing", archive.seal_due().await),
-            _ = timers.compact.tick() => report("compacting the journal", archive.compact_journal().await),
-            _ = timers.catch_up.tick() => report("bringing stores up to date", archive.catch_up_stores().await),
-            _ = timers.merge.tick() => report("merging packs", archive.merge_due().await),
-            _ = timers.delete.tick() => report("deleting replaced packs", archive.delete_superseded().await),
+            _ = timers.received.tick() => {
+                let archive = at();
+                run_job(trouble, "recording what came", async move { archive.record_received().await }).await;
+            }
+            _ = timers.seal.tick() => {
+                let archive = at();
+                run_job(trouble, "sealing", async move { archive.seal_due().await }).await;
+            }
+            _ = timers.compact.tick() => {
+                let archive = at();
+                run_job(trouble, "compacting the journal", async move { archive.compact_journal().await }).await;
+            }
+            _ = timers.catch_up.tick() => {
+                let archive = at();
+                run_job(trouble, "bringing stores up to date", async move { archive.catch_up_stores().await }).await;
+            }
+            _ = timers.take_in.tick() => {
+                let archive = at();
+                run_job(trouble, "taking in repaired packs", async move { archive.take_in_repaired().await }).await;
+            }
+            _ = timers.merge.tick() => {
+                let archive = at();
+                run_job(trouble, "merging packs", async move { archive.merge_due().await }).await;
+            }
+            _ = timers.delete.tick() => {
+                let archive = at();
+                run_job(trouble, "deleting replaced packs", async move { archive.delete_superseded().await }).await;
+            }
         }
     }
 }
 
-fn report(job: &str, outcome: Result<(), ArchiveError>) {
-    if let Err(error) = outcome {
-        tracing::warn!(job, %error, "a job failed; it is tried again");
+/// Runs one job, in a task of its own: a panic in it is a defect, and must end neither the worker nor the other jobs. What
+/// it panicked with may hold anything, and is not repeated here; the process's panic hook has said where it was.
+async fn run_job(
+    trouble: &JobTrouble,
+    job: &'static str,
+    work: impl Future<Output = Result<(), ArchiveError>> + Send + 'static,
+) {
+    let why = match tokio::spawn(work).await {
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => {
+            tracing::warn!(job, %error, "a job failed; it is tried again");
+            Some(error.to_string())
+        }
+        // Cut off with the runtime.
+        Err(ended) if !ended.is_panic() => return,
+        Err(_) => {
+            metrics::counter!("vellum_job_panics_total", "job" => job).increment(1);
+            tracing::error!(
+                job,
+                "a job panicked, which is a defect of the program; it is tried again at its next time"
+            );
+            Some("it panicked, which is a defect of the program: report it with the server's log".to_owned())
+        }
+    };
+    trouble.ended(job, why);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_job_that_panics_is_told_and_the_next_one_runs() {
+        let trouble = JobTrouble::default();
+        run_job(&trouble, "sealing", async { panic!("on purpose") }).await;
+        run_job(&trouble, "merging", async { Ok(()) }).await;
+        assert_eq!(trouble.now().into_keys().collect::<Vec<_>>(), ["sealing"]);
+        run_job(&trouble, "sealing", async { Ok(()) }).await;
+        assert!(trouble.now().is_empty(), "it ended well since");
+    }
+
+    #[tokio::test]
+    async fn a_job_that_fails_says_why_until_it_ends_well() {
+        let trouble = JobTrouble::default();
+        run_job(&trouble, "sealing", async { Err(ArchiveError::Busy("the store is away".to_owned())) }).await;
+        assert_eq!(trouble.now().get("sealing").map(String::as_str), Some("the store is away"));
+        run_job(&trouble, "sealing", async { Ok(()) }).await;
+        assert!(trouble.now().is_empty());
     }
 }

@@ -57,7 +57,8 @@ impl DataFolder {
         let temporary = tempfile::tempdir_in(scratch()).expect("a temporary folder");
         let path = temporary.path().join("data");
         let wants_bucket = std::env::var_os("VELLUM_TEST_STORE").is_some_and(|store| store == "s3");
-        let bucket = wants_bucket.then(|| S3Server::start().expect("VELLUM_TEST_STORE=s3 needs an S3-compatible server"));
+        let bucket =
+            wants_bucket.then(|| S3Server::start().expect("VELLUM_TEST_STORE=s3 needs an S3-compatible server"));
         let mut environment = Self::defaults();
         for (key, value) in bucket.iter().flat_map(S3Server::environment) {
             environment.push((key.to_owned(), value));

@@ -107,6 +107,45 @@ fn i1_the_archive_comes_back_from_the_journals_mirror_alone() {
 }
 
 #[test]
+fn a_lost_pack_is_told_by_every_verb_and_what_it_held_comes_back_with_it() {
+    // Small segments: the journal soon forgets what is sealed, and cannot stand in for the pack.
+    let data = sealed_by_hand().with("VELLUM_JOURNAL__SEGMENT", "1MiB");
+    let store = data.path().join("store");
+    let mut make = Generator::new(Numbers::announced("lost pack"));
+    let server = data.serve();
+    let study = make.study();
+    let mut tally = send(server.http, make.files(&study, 0, 3, 256));
+    seal_now(&data);
+    let lost = packs_below(&store).remove(0);
+    let kept = make.study();
+    tally.add(send(server.http, make.files(&kept, 0, 10, 256 * 1024)));
+    seal_now(&data);
+    assert_eq!(server.stop(), 0);
+    let aside = data.path().join("aside.zip");
+    std::fs::rename(&lost, &aside).unwrap();
+    std::fs::remove_dir_all(data.path().join("catalog")).unwrap();
+
+    let server = data.serve();
+    wait_for_status(&data, "the case", |status| status["unreadable_packs"] == 1);
+    wait_for_status(&data, "the catalog", |status| status["rebuilding"].is_null());
+    let shown = data.run(["show", &study]).expect_code(1);
+    assert!(shown.err.contains("no store has a good copy"), "{}", shown.err);
+    let found = data.run(["find", "--level", "study"]).expect_code(0);
+    assert!(found.err.contains("without a good copy"), "{}", found.err);
+    let target = data.path().with_extension("exported");
+    let exported = data.run(["export", "--all", "--to", &target.display().to_string()]).expect_code(1);
+    assert!(exported.err.contains("10 files were exported"), "{}", exported.err);
+    assert_eq!(server.stop(), 0);
+
+    std::fs::rename(&aside, &lost).unwrap();
+    let server = data.serve();
+    let whole = |status: &Value| status["unreadable_packs"] == 0 && status["open_cases"] == 0;
+    wait_for_status(&data, "the pack", whole);
+    assert_eq!(server.stop(), 0);
+    holds(&data, &tally, "put back");
+}
+
+#[test]
 fn i8_a_required_store_that_is_away_delays_sealing_and_is_complete_afterwards() {
     let data = sealed_by_hand()
         .with("VELLUM_STORES__MAIN__PATH", "main-store")

@@ -25,6 +25,7 @@ pub async fn find(
         "records": records,
         "next": page.next.map(|cursor| cursor.0),
         "incomplete": page.incomplete,
+        "unreadable": page.unreadable,
     })))
 }
 

@@ -85,6 +85,7 @@ impl DimseStatus {
             ArchiveError::Busy(_) => Self::with(OUT_OF_RESOURCES, "busy: try again later"),
             ArchiveError::Store(_)
             | ArchiveError::Rebuilding { .. }
+            | ArchiveError::Unreadable { .. }
             | ArchiveError::NotFound(_)
             | ArchiveError::Query(_)
             | ArchiveError::Read(_)

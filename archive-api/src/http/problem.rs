@@ -58,6 +58,14 @@ impl Problem {
         Self { supported, ..Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", detail) }
     }
 
+    /// 500: part of a study is damaged in every copy.
+    #[must_use]
+    pub fn unreadable() -> Self {
+        let detail = "part of this study is damaged here and cannot be read; the archive's operator has to repair it. Instances \
+                      that a search finds can be retrieved one by one";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "damaged", detail)
+    }
+
     /// Tells when to ask again.
     #[must_use]
     pub fn retry_after(mut self, seconds: u32) -> Self {
@@ -142,6 +150,7 @@ impl From<ArchiveError> for Problem {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "rebuilding", error.to_string())
                     .retry_after(*retry_after_seconds)
             }
+            ArchiveError::Unreadable { .. } => Self::unreadable(),
             ArchiveError::NotFound(_) => Self::not_found(),
             ArchiveError::Query(_) => Self::bad_request(error.to_string()),
             ArchiveError::Read(read) => read_problem(read),
@@ -166,6 +175,7 @@ fn is_ours(error: &ArchiveError) -> bool {
         ArchiveError::Full(_)
         | ArchiveError::NotReceiving(_)
         | ArchiveError::Read(_)
+        | ArchiveError::Unreadable { .. }
         | ArchiveError::Store(_)
         | ArchiveError::Internal(_) => true,
     }
@@ -206,6 +216,8 @@ fn internal() -> Problem {
 
 #[cfg(test)]
 mod tests {
+    use archive_core::identifiers::StudyUid;
+
     use super::*;
 
     fn status(error: ArchiveError) -> u16 {
@@ -225,6 +237,8 @@ mod tests {
         assert_eq!(status(ArchiveError::NotFound("study".into())), 404);
         let damaged = ReadError::Damaged { object: "studies/x".into(), what: "unit 3".into() };
         assert_eq!(status(ArchiveError::Read(damaged)), 500);
+        let study = StudyUid::parse("1.2").expect("a UID");
+        assert_eq!(status(ArchiveError::Unreadable { study, packs: Vec::new() }), 500);
         assert_eq!(status(ArchiveError::Internal("bug".into())), 500);
     }
 

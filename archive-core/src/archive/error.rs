@@ -2,6 +2,7 @@
 //! DIMSE status or a problem document, in one place each. No text holds patient data.
 
 use crate::dicom::scan::ScanError;
+use crate::identifiers::{PackId, StudyUid};
 use crate::query::QueryError;
 use crate::reading::ReadError;
 use crate::store::StoreError;
@@ -44,6 +45,18 @@ pub enum ArchiveError {
         /// When to ask again.
         retry_after_seconds: u32,
     },
+    /// No store has a good copy of packs that hold part of a study.
+    #[error(
+        "part of study {study} cannot be read: no store has a good copy of {}; put one back in its place, and it is taken in \
+         within minutes (`vellum case ls`)",
+        in_words(packs)
+    )]
+    Unreadable {
+        /// The study.
+        study: StudyUid,
+        /// The packs.
+        packs: Vec<PackId>,
+    },
     /// There is no such thing.
     #[error("{0} is not in this archive")]
     NotFound(
@@ -79,3 +92,13 @@ impl ArchiveError {
         Self::Internal(format!("{doing}: {source}"))
     }
 }
+
+fn in_words(packs: &[PackId]) -> String {
+    let named: Vec<String> = packs.iter().take(PACKS_NAMED_MAX).map(|pack| format!("pack {pack}")).collect();
+    let more = packs.len().saturating_sub(PACKS_NAMED_MAX);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}{more}", named.join(", "))
+}
+
+/// Packs that an error names one by one.
+const PACKS_NAMED_MAX: usize = 3;

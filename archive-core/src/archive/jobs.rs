@@ -5,19 +5,17 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use sha2::{Digest as _, Sha256};
-
 use super::Archive;
 use super::error::ArchiveError;
 use super::gate_ports::GatePorts;
 use crate::identifiers::{PackId, Sha256Digest, StoreId};
 use crate::ledger::entry::{EntryBody, Ground, ReceiptRanges};
+use crate::ledger::in_batches;
+use crate::off_runtime::PiecewiseSha256;
 use crate::pack::PackRef;
 use crate::store::gate::{Deletion, Gate, GateError, GatedStore, Grace};
 use crate::store::{Member, SharedStore, StoreError, StoreKey, verify_object};
 
-/// Entries in one `received` batch, at most.
-const RECEIVED_BATCH_MAX: usize = 500;
 /// Bytes read at once when a pack is copied.
 const COPY_CHUNK_BYTES: u64 = 8 * 1024 * 1024;
 /// Objects in one page of a listing.
@@ -50,17 +48,20 @@ impl Archive {
         }
         self.record_cases().await?;
         let untold = self.unsealed.untold();
-        for batch in untold.chunks(RECEIVED_BATCH_MAX) {
-            let bodies = batch.iter().map(|group| EntryBody::Received {
-                source: group.source.clone(),
-                door: group.door,
-                study: group.study.clone(),
-                receipts: ReceiptRanges::covering(group.numbers.iter().copied()),
-                bytes: group.bytes,
-            });
+        let bodies = untold.iter().map(|group| EntryBody::Received {
+            source: group.source.clone(),
+            door: group.door,
+            study: group.study.clone(),
+            receipts: ReceiptRanges::covering(group.numbers.iter().copied()),
+            bytes: group.bytes,
+        });
+        let batches = in_batches(bodies).map_err(|error| self.ledger_failed(error))?;
+        let mut groups = untold.iter();
+        for batch in batches {
+            let count = batch.len();
             // In home is enough: told again to a store that is away, it would be appended again with every tick.
-            let _in_home = self.record(bodies.collect()).await?;
-            batch.iter().for_each(|group| self.unsealed.tell(group));
+            let _in_home = self.record(batch).await?;
+            groups.by_ref().take(count).for_each(|group| self.unsealed.tell(group));
         }
         Ok(())
     }
@@ -180,15 +181,15 @@ impl Archive {
         let failed = |error| ArchiveError::internal("scratch space", error);
         let mut file = tokio::fs::File::create(&path).await.map_err(failed)?;
         let scratch = ScratchPack { path };
-        let (mut digest, mut at) = (Sha256::new(), 0);
+        let (mut digest, mut at) = (PiecewiseSha256::default(), 0);
         while at < pack.size {
             let bytes = from.read_range(key, at..(at + COPY_CHUNK_BYTES).min(pack.size)).await?;
-            digest.update(&bytes);
+            digest.update(&bytes).await.map_err(failed)?;
             file.write_all(&bytes).await.map_err(failed)?;
             at += bytes.len() as u64;
         }
         file.flush().await.map_err(failed)?;
-        if PackId::from_raw(digest.finalize().into()) != pack.pack {
+        if PackId::from_raw(digest.finish()) != pack.pack {
             self.damage_observer().damaged(from.name(), pack, "the whole pack");
             let object = format!("{key} in store {}", from.name());
             return Err(crate::reading::ReadError::Damaged { object, what: "the whole pack".into() }.into());

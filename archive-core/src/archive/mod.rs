@@ -5,13 +5,16 @@
 //! [`OpenVersion`], every byte checked (promise I9).
 
 mod cases;
+mod divide;
 mod error;
 mod gate_ports;
 mod held;
 mod history;
 mod inflated;
+mod job_trouble;
 mod jobs;
 mod known;
+mod lacking;
 mod ledger_views;
 mod lock;
 mod merge;
@@ -44,6 +47,8 @@ pub use crate::dicom::scan::Input;
 pub use error::ArchiveError;
 pub use held::{Held, SelectCursor, Selection};
 pub use history::CaseRecord;
+pub use job_trouble::JobTrouble;
+pub use lacking::Lack;
 pub use ledger_views::{LedgerFilter, LedgerReport};
 pub use open::{ArchiveStore, OpenError, Parts, StoreSpec, is_known};
 pub use open_version::{ByteStream, DistinctFile, OpenVersion};
@@ -93,6 +98,7 @@ pub struct Archive {
     found_cases: Mutex<HashMap<Sha256Digest, CaseFinding>>,
     pack_cache: Arc<PackCache>,
     rebuild: rebuild::Rebuild,
+    lacking: lacking::Lacking,
     gate: OnceLock<crate::store::gate::Gate>,
     grace: Mutex<Grace>,
     /// Where the last search for orphans stopped before its end.
@@ -102,6 +108,7 @@ pub struct Archive {
     unsure: Mutex<HashSet<StoreId>>,
     /// Why the last attempt to seal failed, as long as none has succeeded since.
     seal_trouble: Mutex<Option<String>>,
+    job_trouble: JobTrouble,
     /// Why the archive cannot go on.
     stopped: watch::Sender<Option<String>>,
     closing: watch::Sender<bool>,
@@ -155,11 +162,13 @@ impl Archive {
             found_cases: Mutex::default(),
             pack_cache: PackCache::of_bytes(PACK_CACHE_BYTES),
             rebuild: rebuild::Rebuild::default(),
+            lacking: lacking::Lacking::default(),
             gate: OnceLock::new(),
             grace: Mutex::new(jobs::read_grace(&options.data)),
             orphans_from: Mutex::default(),
             to_copy: Mutex::default(),
             seal_trouble: Mutex::default(),
+            job_trouble: JobTrouble::default(),
             stopped: watch::Sender::new(None),
             closing: watch::Sender::new(false),
             scratch: options.data.join("scratch"),

@@ -219,6 +219,8 @@ impl Archive {
             self.take_into_overlay(entry, told);
             self.unsealed.recovered(entry, told, self.clock.monotonic());
         }
+        let damaged = self.history.lock().open_pack_cases(super::lacking::DAMAGED_PACK);
+        self.lacking.goes_without(damaged.into_iter().map(|(_, pack)| pack));
         self.report_lost(recovered).await;
         self.open_gate(gated).await?;
         self.record_config_change().await;

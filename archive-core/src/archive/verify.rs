@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use futures::{Stream, StreamExt as _, stream};
 use serde::Serialize;
-use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 
 use super::Archive;
@@ -12,6 +11,7 @@ use super::error::ArchiveError;
 use crate::caller::Caller;
 use crate::identifiers::{ContentId, Sha256Digest, StudyUid};
 use crate::instance::VersionFacts;
+use crate::off_runtime::PiecewiseSha256;
 use crate::pack::{PackCache, PackReader, PackRef};
 use crate::reading::{ReadError, VersionReader};
 use crate::store::{Member, verify_object};
@@ -172,15 +172,18 @@ impl Archive {
 
 /// Reads a content to its end and compares its id; gives its length.
 pub(super) async fn verify_content(version: &dyn VersionReader, facts: &VersionFacts) -> Result<u64, ReadError> {
-    let (mut digest, mut at) = (Sha256::new(), 0);
+    let object = || format!("instance {}", facts.keys.sop);
+    let (mut digest, mut at) = (PiecewiseSha256::default(), 0);
     while at < facts.content_length {
         let bytes = version.read(at..facts.content_length).await?;
-        digest.update(&bytes);
+        if bytes.is_empty() {
+            break;
+        }
         at += bytes.len() as u64;
+        digest.update(&bytes).await.map_err(|source| ReadError::Local { object: object(), source })?;
     }
-    if ContentId::from_raw(digest.finalize().into()) == facts.version.content {
+    if at == facts.content_length && ContentId::from_raw(digest.finish()) == facts.version.content {
         return Ok(at);
     }
-    let object = format!("instance {}", facts.keys.sop);
-    Err(ReadError::Damaged { object, what: format!("content {}", facts.version.content) })
+    Err(ReadError::Damaged { object: object(), what: format!("content {}", facts.version.content) })
 }

@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
+use super::batch::check_appendable;
 use super::bundle;
 use super::chain::{Chain, Head};
 use super::commit::{NotCommitted, commit};
@@ -29,8 +30,6 @@ use crate::identifiers::{ArchiveId, StoreId};
 
 /// Appends that may wait in the queue; further callers wait for room.
 const QUEUE: usize = 1024;
-/// Bytes that index, times and line feed add to an entry's line, at most.
-const ENTRY_OVERHEAD: usize = 128;
 
 /// Where the ledger stands, and which stores have all of it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -189,25 +188,6 @@ impl Ledger {
     pub fn stopped(&self) -> Option<LedgerError> {
         self.shared.state().stopped
     }
-}
-
-/// Bytes of the entries' lines.
-fn check_appendable(bodies: &[EntryBody]) -> Result<usize, LedgerError> {
-    if bodies.is_empty() {
-        return Err(LedgerError::NotAppendable("an empty list of entries".to_owned()));
-    }
-    let mut bytes = 0_usize;
-    for body in bodies {
-        if body.is_of_an_epoch() || matches!(body, EntryBody::Unknown(_)) {
-            return Err(LedgerError::NotAppendable(format!("an entry of kind {}", body.kind())));
-        }
-        let line = serde_json::to_string(body).map_err(|error| LedgerError::Encoding(error.to_string()))?;
-        bytes = bytes.saturating_add(line.len()).saturating_add(ENTRY_OVERHEAD);
-    }
-    if bytes > MAX_ENTRIES {
-        return Err(LedgerError::TooLarge { bytes, limit: MAX_ENTRIES });
-    }
-    Ok(bytes)
 }
 
 /// What writer, feeders and askers share.

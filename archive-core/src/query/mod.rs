@@ -144,4 +144,6 @@ pub struct Page {
     pub next: Option<Cursor>,
     /// The catalog is being rebuilt: a miss is not an absence.
     pub incomplete: bool,
+    /// Packs of which no store has a good copy may hold further matches.
+    pub unreadable: bool,
 }

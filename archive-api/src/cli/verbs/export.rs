@@ -37,6 +37,7 @@ struct Found {
     records: Vec<Value>,
     next: Option<String>,
     incomplete: bool,
+    unreadable: bool,
 }
 
 /// Part of what was asked for: a study, or one series or instance of it.
@@ -61,6 +62,7 @@ struct Sums {
 pub async fn run(archive: &Connection, what: &Export, json: bool) -> Result<(), Exit> {
     let mut target = Target::create(&what.to)?;
     let mut sums = Sums { files: 0, bytes: 0, bar: indicatif::ProgressBar::new_spinner() };
+    let mut unreadable = false;
     for searched in searches(what) {
         let mut cursor = None::<String>;
         loop {
@@ -70,6 +72,7 @@ pub async fn run(archive: &Connection, what: &Export, json: bool) -> Result<(), 
                     "the catalog is being rebuilt, and not everything would be exported: try again later",
                 ));
             }
+            unreadable |= found.unreadable;
             for record in &found.records {
                 let scope = scope(what, record);
                 export_scope(archive, what, &scope, &mut target, &mut sums, json).await?;
@@ -82,6 +85,12 @@ pub async fn run(archive: &Connection, what: &Export, json: bool) -> Result<(), 
     }
     target.finish()?;
     sums.bar.finish_and_clear();
+    if unreadable {
+        return Err(Exit::failed(format!(
+            "{} files were exported, and packs without a good copy may hold more: see `vellum case ls`",
+            sums.files
+        )));
+    }
     if sums.files == 0 {
         eprintln!("nothing of that name is in this archive");
         return Err(Exit::incomplete());

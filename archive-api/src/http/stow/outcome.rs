@@ -81,6 +81,7 @@ fn reason(error: &ArchiveError) -> u16 {
         ArchiveError::Refused(_) => CANNOT_UNDERSTAND,
         ArchiveError::Mismatch { .. } => DOES_NOT_MATCH,
         ArchiveError::Rebuilding { .. }
+        | ArchiveError::Unreadable { .. }
         | ArchiveError::NotFound(_)
         | ArchiveError::Query(_)
         | ArchiveError::Read(_)

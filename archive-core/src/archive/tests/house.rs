@@ -37,7 +37,7 @@ pub(super) struct Flaky {
     away: AtomicBool,
     /// Calls left before it goes away; negative for ever.
     left: AtomicI64,
-    faults: Mutex<Vec<(Op, &'static str)>>,
+    faults: Mutex<Vec<(Op, String)>>,
     armed: AtomicBool,
     pub(super) created: Mutex<Vec<StoreKey>>,
     clock: Arc<ManualClock>,
@@ -78,8 +78,8 @@ impl Flaky {
     }
 
     /// The next call of that kind on a name that begins so fails.
-    pub(super) fn fail(&self, op: Op, prefix: &'static str) {
-        self.faults.lock().push((op, prefix));
+    pub(super) fn fail(&self, op: Op, prefix: &str) {
+        self.faults.lock().push((op, prefix.to_owned()));
     }
 
     fn unavailable(&self, doing: &'static str, key: &StoreKey) -> StoreError {
@@ -89,7 +89,7 @@ impl Flaky {
     fn check(&self, op: Op, key: &StoreKey) -> Result<(), StoreError> {
         let fault = {
             let mut faults = self.faults.lock();
-            let at = faults.iter().position(|(of, prefix)| *of == op && key.as_str().starts_with(prefix));
+            let at = faults.iter().position(|(of, prefix)| *of == op && key.as_str().starts_with(prefix.as_str()));
             at.map(|at| faults.remove(at))
         };
         if fault.is_some() || self.away.load(Ordering::SeqCst) || self.left.fetch_sub(1, Ordering::SeqCst) <= 0 {
@@ -100,7 +100,8 @@ impl Flaky {
 
     fn lost(&self, key: &StoreKey) -> Result<(), StoreError> {
         let mut faults = self.faults.lock();
-        match faults.iter().position(|(of, prefix)| *of == Op::LoseAnswer && key.as_str().starts_with(prefix)) {
+        match faults.iter().position(|(of, prefix)| *of == Op::LoseAnswer && key.as_str().starts_with(prefix.as_str()))
+        {
             Some(at) => {
                 faults.remove(at);
                 Err(self.unavailable("creating", key))
@@ -213,6 +214,7 @@ pub(super) struct House {
     pub(super) clock: Arc<ManualClock>,
     pub(super) packs_min: usize,
     pub(super) grace: Duration,
+    pub(super) segment_bytes: u64,
 }
 
 impl House {
@@ -225,6 +227,7 @@ impl House {
             clock,
             packs_min: 2,
             grace: Duration::from_secs(10),
+            segment_bytes: 8 * 1024 * 1024,
         }
     }
 
@@ -246,7 +249,7 @@ impl House {
                 mirror: None,
                 inline_bytes: 64 * 1024,
                 memory_bytes: 16 * 1024 * 1024,
-                segment_bytes: 8 * 1024 * 1024,
+                segment_bytes: self.segment_bytes,
                 cap_bytes: 64 * 1024 * 1024,
                 reserve_bytes: 0,
                 compact_after: Duration::from_secs(3600),
@@ -269,6 +272,12 @@ impl House {
     }
 
     pub(super) async fn try_open(&self, data: &Path) -> Result<Arc<Archive>, OpenError> {
+        let archive = self.open_while_rebuilding(data).await?;
+        archive.rebuilt().await;
+        Ok(archive)
+    }
+
+    pub(super) async fn open_while_rebuilding(&self, data: &Path) -> Result<Arc<Archive>, OpenError> {
         let home = StoreSpec { store: self.home.clone(), role: StoreRole::Home, home: true };
         let others =
             self.others.iter().map(|(store, role)| StoreSpec { store: store.clone(), role: *role, home: false });
@@ -277,9 +286,7 @@ impl House {
             entropy: SystemEntropy::shared(),
             stores: std::iter::once(home).chain(others).collect(),
         };
-        let archive = Archive::open(self.options(data), parts).await?;
-        archive.rebuilt().await;
-        Ok(archive)
+        Archive::open(self.options(data), parts).await
     }
 
     pub(super) async fn open(&self) -> Arc<Archive> {
@@ -362,6 +369,13 @@ pub(super) async fn send(archive: &Arc<Archive>, source: &str, bytes: Bytes) -> 
     let mut receiving = archive.receive(&Caller::local(), incoming).await?;
     receiving.write(bytes).await?;
     receiving.finish().await
+}
+
+/// Closes an archive and takes its catalog away.
+pub(super) async fn close_without_catalog(house: &House, archive: Arc<Archive>) {
+    archive.close().await;
+    drop(archive);
+    std::fs::remove_dir_all(house.data.path().join("catalog")).unwrap();
 }
 
 /// Every content of every version of a study, sorted.
