@@ -1,5 +1,9 @@
-//! The worker: wakes each job at its time, one after the other, until it is told to stop. A job that fails says so and
-//! is tried again at its next time; none of them can hold up receiving or reading.
+//! The worker: wakes each job at its time, until it is told to stop. A job that fails says so and is tried again at its
+//! next time; none of them can hold up receiving or reading.
+//!
+//! Jobs that wait for different things run beside each other, those of one group one after the other. What keeps
+//! receiving possible (sealing empties the journal) must never wait for a store that lags, which may take days to be
+//! filled, or may not answer at all.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +22,7 @@ const PAUSE_MIN: Duration = Duration::from_millis(1);
 #[derive(Debug)]
 pub struct Worker {
     stop: watch::Sender<bool>,
-    task: JoinHandle<()>,
+    groups: [JoinHandle<()>; 3],
 }
 
 impl Worker {
@@ -26,38 +30,21 @@ impl Worker {
     #[must_use]
     pub fn start(archive: Arc<Archive>, schedule: &Schedule) -> Self {
         let (stop, stopped) = watch::channel(false);
-        let timers = Timers::new(schedule);
-        let task = tokio::spawn(run(archive, timers, stopped));
-        Self { stop, task }
+        let groups = [
+            tokio::spawn(empty_the_journal(Arc::clone(&archive), schedule.clone(), stopped.clone())),
+            tokio::spawn(complete_stores(Arc::clone(&archive), schedule.clone(), stopped.clone())),
+            tokio::spawn(tidy_packs(archive, schedule.clone(), stopped)),
+        ];
+        Self { stop, groups }
     }
 
-    /// Stops after the job under way.
+    /// Stops after the jobs under way.
     pub async fn stop(self) {
         self.stop.send_replace(true);
-        if let Err(error) = self.task.await {
-            tracing::error!(%error, "the worker ended badly");
-        }
-    }
-}
-
-struct Timers {
-    seal: Interval,
-    received: Interval,
-    compact: Interval,
-    catch_up: Interval,
-    merge: Interval,
-    delete: Interval,
-}
-
-impl Timers {
-    fn new(schedule: &Schedule) -> Self {
-        Self {
-            seal: every(schedule.seal),
-            received: every(schedule.received),
-            compact: every(schedule.compact),
-            catch_up: every(schedule.catch_up),
-            merge: every(schedule.merge),
-            delete: every(schedule.delete),
+        for group in self.groups {
+            if let Err(error) = group.await {
+                tracing::error!(%error, "the worker ended badly");
+            }
         }
     }
 }
@@ -68,18 +55,46 @@ fn every(pause: Duration) -> Interval {
     interval
 }
 
-async fn run(archive: Arc<Archive>, mut timers: Timers, mut stopped: watch::Receiver<bool>) {
+// `stopped` is sent once, to stop; an error means that the handle is gone, which means the same.
+
+async fn empty_the_journal(archive: Arc<Archive>, schedule: Schedule, mut stopped: watch::Receiver<bool>) {
+    let (mut received, mut seal) = (every(schedule.received), every(schedule.seal));
+    let mut compact = every(schedule.compact);
     loop {
         tokio::select! {
             biased;
-            // Sent once, to stop; an error means that the handle is gone, which means the same.
             _ = stopped.changed() => return,
-            _ = timers.received.tick() => report("recording what came", archive.record_received().await),
-            _ = timers.seal.tick() => report("sealing", archive.seal_due().await),
-            _ = timers.compact.tick() => report("compacting the journal", archive.compact_journal().await),
-            _ = timers.catch_up.tick() => report("bringing stores up to date", archive.catch_up_stores().await),
-            _ = timers.merge.tick() => report("merging packs", archive.merge_due().await),
-            _ = timers.delete.tick() => report("deleting replaced packs", archive.delete_superseded().await),
+            _ = received.tick() => report("recording what came", archive.record_received().await),
+            _ = seal.tick() => report("sealing", archive.seal_due().await),
+            _ = compact.tick() => report("compacting the journal", archive.compact_journal().await),
+        }
+    }
+}
+
+async fn complete_stores(archive: Arc<Archive>, schedule: Schedule, mut stopped: watch::Receiver<bool>) {
+    let mut catch_up = every(schedule.catch_up);
+    let completing = async {
+        loop {
+            catch_up.tick().await;
+            report("bringing stores up to date", archive.catch_up_stores().await);
+        }
+    };
+    // Given up in the middle, as a crash would: a store that does not answer must not hold up the end of the process.
+    tokio::select! {
+        biased;
+        _ = stopped.changed() => {}
+        () = completing => {}
+    }
+}
+
+async fn tidy_packs(archive: Arc<Archive>, schedule: Schedule, mut stopped: watch::Receiver<bool>) {
+    let (mut merge, mut delete) = (every(schedule.merge), every(schedule.delete));
+    loop {
+        tokio::select! {
+            biased;
+            _ = stopped.changed() => return,
+            _ = merge.tick() => report("merging packs", archive.merge_due().await),
+            _ = delete.tick() => report("deleting replaced packs", archive.delete_superseded().await),
         }
     }
 }
