@@ -44,6 +44,15 @@ impl Tally {
         self.unanswered.extend(other.unanswered);
         self.refused.extend(other.refused);
     }
+
+    /// Counts as acknowledged only what was so at an earlier moment; what came later may be there or not.
+    pub fn count_only(&mut self, acknowledged: &BTreeSet<Digest>) {
+        let (kept, later) =
+            std::mem::take(&mut self.acknowledged).into_iter().partition(|name| acknowledged.contains(name));
+        self.acknowledged = kept;
+        let later: BTreeSet<Digest> = later;
+        self.unanswered.extend(later);
+    }
 }
 
 /// The door that is sent to, and where it is.
@@ -102,6 +111,15 @@ impl Sending {
     /// Waits for so many acknowledgements, or until there will be none any more.
     pub fn wait_for_acknowledgements(&self, count: usize) {
         let _waited = self.acknowledgements.iter().take(count).count();
+    }
+
+    /// What is acknowledged at this moment.
+    ///
+    /// # Panics
+    /// When a sending thread did.
+    #[must_use]
+    pub fn acknowledged(&self) -> BTreeSet<Digest> {
+        self.tally.lock().expect("the list").acknowledged.clone()
     }
 
     /// Waits until everything was sent, or the archive is gone; gives the list.

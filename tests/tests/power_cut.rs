@@ -2,6 +2,11 @@
 //! lies on an ext4 of its own in an image file; the file system is shut down under the running process (ioctl
 //! FS_IOC_SHUTDOWN), so that everything that was not synced is gone. It needs root, loop devices and mkfs.ext4; where one
 //! is missing, the test says so and is skipped. `VELLUM_LONG=1` is the long form; `VELLUM_SEED` repeats a run.
+//!
+//! Only what was acknowledged before the cut counts: after it, nobody could have been told. Here the process lives on for
+//! a moment, and an `fdatasync` that is under way while the file system shuts down may answer success all the same, though
+//! ext4 could not convert the unwritten extents (from `fallocate`) that it wrote to. Seen with Linux 6.18: of 35 writes
+//! acknowledged after the ioctl had begun 13 were gone, of 1,258 acknowledged before it none.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -146,9 +151,11 @@ impl Trial {
         sending.wait_for_acknowledgements(1);
         let longest = u64::try_from(LONGEST.as_micros()).unwrap_or(u64::MAX);
         std::thread::sleep(Duration::from_micros(make.numbers().below(longest)));
+        let before = sending.acknowledged();
         switch.throw();
-        let sent = sending.finish();
+        let mut sent = sending.finish();
         server.kill();
+        sent.count_only(&before);
         let with_acknowledgements = !sent.acknowledged.is_empty();
         self.tally.add(sent);
         self.image.unmount().expect("the file system is free");
