@@ -65,6 +65,7 @@ impl Running {
         let archive = Archive::open(options(data, config), parts).await?;
         let schedule = Schedule {
             received: config.ledger.received_every.0,
+            catch_up: config.copies.every.0,
             merge: config.merge.every.0,
             delete: config.gate.every.0,
             orphans: config.gate.orphans_every.0,

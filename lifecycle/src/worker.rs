@@ -1,11 +1,16 @@
-//! The worker: wakes each job at its time, one after the other, until it is told to stop. A job that fails says so and
-//! is tried again at its next time; none of them can hold up receiving or reading. Looking for orphans may take hours, and
-//! holds up none of the others either: it has a task of its own.
+//! The worker: wakes each job at its time, until it is told to stop. A job that fails says so and is tried again at its
+//! next time; none of them can hold up receiving or reading.
+//!
+//! Jobs that wait for different things run beside each other, those of one group one after the other. What keeps
+//! receiving possible (sealing empties the journal) must never wait for a store that lags, which may take days to be
+//! filled, or may not answer at all; nor for the search for orphans, which may read for hours.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use archive_core::archive::{Archive, ArchiveError, JobTrouble};
+use futures::FutureExt as _;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Interval, MissedTickBehavior};
@@ -19,7 +24,7 @@ const PAUSE_MIN: Duration = Duration::from_millis(1);
 #[derive(Debug)]
 pub struct Worker {
     stop: watch::Sender<bool>,
-    tasks: [JoinHandle<()>; 2],
+    groups: [JoinHandle<()>; 4],
 }
 
 impl Worker {
@@ -27,46 +32,23 @@ impl Worker {
     #[must_use]
     pub fn start(archive: Arc<Archive>, schedule: &Schedule) -> Self {
         let (stop, stopped) = watch::channel(false);
-        let timers = Timers::new(schedule);
-        let orphans = after_each(schedule.orphans);
-        let tasks = [
-            tokio::spawn(look_for_orphans(Arc::clone(&archive), orphans, stopped.clone())),
-            tokio::spawn(run(archive, timers, stopped)),
+        let (a, s) = (&archive, schedule);
+        let groups = [
+            tokio::spawn(empty_the_journal(Arc::clone(a), s.clone(), stopped.clone())),
+            tokio::spawn(complete_stores(Arc::clone(a), s.clone(), stopped.clone())),
+            tokio::spawn(tidy_packs(Arc::clone(a), s.clone(), stopped.clone())),
+            tokio::spawn(look_for_orphans(Arc::clone(a), s.clone(), stopped)),
         ];
-        Self { stop, tasks }
+        Self { stop, groups }
     }
 
     /// Stops after the jobs under way.
     pub async fn stop(self) {
         self.stop.send_replace(true);
-        for task in self.tasks {
-            if let Err(error) = task.await {
+        for group in self.groups {
+            if let Err(error) = group.await {
                 tracing::error!(%error, "the worker ended badly");
             }
-        }
-    }
-}
-
-struct Timers {
-    seal: Interval,
-    received: Interval,
-    compact: Interval,
-    catch_up: Interval,
-    take_in: Interval,
-    merge: Interval,
-    delete: Interval,
-}
-
-impl Timers {
-    fn new(schedule: &Schedule) -> Self {
-        Self {
-            seal: every(schedule.seal),
-            received: every(schedule.received),
-            compact: every(schedule.compact),
-            catch_up: every(schedule.catch_up),
-            take_in: every(schedule.take_in),
-            merge: every(schedule.merge),
-            delete: every(schedule.delete),
         }
     }
 }
@@ -84,75 +66,77 @@ fn after_each(pause: Duration) -> Interval {
     interval
 }
 
-async fn look_for_orphans(archive: Arc<Archive>, mut timer: Interval, mut stopped: watch::Receiver<bool>) {
+// `stopped` is sent once, to stop; an error means that the handle is gone, which means the same.
+
+async fn empty_the_journal(archive: Arc<Archive>, schedule: Schedule, mut stopped: watch::Receiver<bool>) {
+    let (mut received, mut seal) = (every(schedule.received), every(schedule.seal));
+    let mut compact = every(schedule.compact);
     let trouble = archive.job_trouble();
     loop {
         tokio::select! {
             biased;
             _ = stopped.changed() => return,
-            _ = timer.tick() => {
-                let archive = Arc::clone(&archive);
-                run_job(trouble, "looking for orphans", async move { archive.delete_orphans().await }).await;
-            }
+            _ = received.tick() => run_job(trouble, "recording what came", archive.record_received()).await,
+            _ = seal.tick() => run_job(trouble, "sealing", archive.seal_due()).await,
+            _ = compact.tick() => run_job(trouble, "compacting the journal", archive.compact_journal()).await,
         }
     }
 }
 
-async fn run(archive: Arc<Archive>, mut timers: Timers, mut stopped: watch::Receiver<bool>) {
+async fn complete_stores(archive: Arc<Archive>, schedule: Schedule, mut stopped: watch::Receiver<bool>) {
+    let mut catch_up = every(schedule.catch_up);
     let trouble = archive.job_trouble();
-    let at = || Arc::clone(&archive);
+    let completing = async {
+        loop {
+            catch_up.tick().await;
+            run_job(trouble, "bringing stores up to date", archive.catch_up_stores()).await;
+        }
+    };
+    // Given up in the middle, as a crash would: a store that does not answer must not hold up the end of the process.
+    tokio::select! {
+        biased;
+        _ = stopped.changed() => {}
+        () = completing => {}
+    }
+}
+
+async fn tidy_packs(archive: Arc<Archive>, schedule: Schedule, mut stopped: watch::Receiver<bool>) {
+    let (mut take_in, mut merge) = (every(schedule.take_in), every(schedule.merge));
+    let mut delete = every(schedule.delete);
+    let trouble = archive.job_trouble();
     loop {
         tokio::select! {
             biased;
-            // Sent once, to stop; an error means that the handle is gone, which means the same.
             _ = stopped.changed() => return,
-            _ = timers.received.tick() => {
-                let archive = at();
-                run_job(trouble, "recording what came", async move { archive.record_received().await }).await;
-            }
-            _ = timers.seal.tick() => {
-                let archive = at();
-                run_job(trouble, "sealing", async move { archive.seal_due().await }).await;
-            }
-            _ = timers.compact.tick() => {
-                let archive = at();
-                run_job(trouble, "compacting the journal", async move { archive.compact_journal().await }).await;
-            }
-            _ = timers.catch_up.tick() => {
-                let archive = at();
-                run_job(trouble, "bringing stores up to date", async move { archive.catch_up_stores().await }).await;
-            }
-            _ = timers.take_in.tick() => {
-                let archive = at();
-                run_job(trouble, "taking in repaired packs", async move { archive.take_in_repaired().await }).await;
-            }
-            _ = timers.merge.tick() => {
-                let archive = at();
-                run_job(trouble, "merging packs", async move { archive.merge_due().await }).await;
-            }
-            _ = timers.delete.tick() => {
-                let archive = at();
-                run_job(trouble, "deleting replaced packs", async move { archive.delete_superseded().await }).await;
-            }
+            _ = take_in.tick() => run_job(trouble, "taking in repaired packs", archive.take_in_repaired()).await,
+            _ = merge.tick() => run_job(trouble, "merging packs", archive.merge_due()).await,
+            _ = delete.tick() => run_job(trouble, "deleting replaced packs", archive.delete_superseded()).await,
         }
     }
 }
 
-/// Runs one job, in a task of its own: a panic in it is a defect, and must end neither the worker nor the other jobs. What
-/// it panicked with may hold anything, and is not repeated here; the process's panic hook has said where it was.
-async fn run_job(
-    trouble: &JobTrouble,
-    job: &'static str,
-    work: impl Future<Output = Result<(), ArchiveError>> + Send + 'static,
-) {
-    let why = match tokio::spawn(work).await {
+async fn look_for_orphans(archive: Arc<Archive>, schedule: Schedule, mut stopped: watch::Receiver<bool>) {
+    let mut orphans = after_each(schedule.orphans);
+    let trouble = archive.job_trouble();
+    loop {
+        tokio::select! {
+            biased;
+            _ = stopped.changed() => return,
+            _ = orphans.tick() => run_job(trouble, "looking for orphans", archive.delete_orphans()).await,
+        }
+    }
+}
+
+/// Runs one job. A panic in it is a defect, and must end neither the worker nor the other jobs: what a job shares with
+/// others lies behind locks that a panic leaves usable. What it panicked with may hold anything, and is not repeated here;
+/// the process's panic hook has said where it was.
+async fn run_job(trouble: &JobTrouble, job: &'static str, work: impl Future<Output = Result<(), ArchiveError>>) {
+    let why = match AssertUnwindSafe(work).catch_unwind().await {
         Ok(Ok(())) => None,
         Ok(Err(error)) => {
             tracing::warn!(job, %error, "a job failed; it is tried again");
             Some(error.to_string())
         }
-        // Cut off with the runtime.
-        Err(ended) if !ended.is_panic() => return,
         Err(_) => {
             metrics::counter!("vellum_job_panics_total", "job" => job).increment(1);
             tracing::error!(

@@ -255,6 +255,17 @@ impl Server {
         self.child.id()
     }
 
+    /// The most memory that it ever held, in bytes (`VmHWM` of proc(5)).
+    ///
+    /// # Panics
+    /// When it does not run any more.
+    #[must_use]
+    pub fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("a running process");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("VmHWM");
+        line.trim().trim_end_matches(" kB").parse::<u64>().expect("kilobytes") * 1024
+    }
+
     /// The beginning of DICOMweb URLs.
     #[must_use]
     pub fn dicom_web(&self) -> String {

@@ -43,6 +43,8 @@ pub struct Config {
     pub seal: SealSection,
     /// Merging of small packs.
     pub merge: MergeSection,
+    /// Copies in other stores.
+    pub copies: CopiesSection,
     /// The ledger.
     pub ledger: LedgerSection,
     /// The catalog.
@@ -65,6 +67,7 @@ impl Default for Config {
             overlay: OverlaySection::default(),
             seal: SealSection::default(),
             merge: MergeSection::default(),
+            copies: CopiesSection::default(),
             ledger: LedgerSection::default(),
             catalog: CatalogSection::default(),
             gate: GateSection::default(),
@@ -264,6 +267,20 @@ pub struct MergeSection {
 impl Default for MergeSection {
     fn default() -> Self {
         Self { every: Period::seconds(600), packs_min: 4, quiet: Period::seconds(24 * 3600), zstd_level: 3 }
+    }
+}
+
+/// `[copies]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CopiesSection {
+    /// How often stores that lack something are brought up to date.
+    pub every: Period,
+}
+
+impl Default for CopiesSection {
+    fn default() -> Self {
+        Self { every: Period::seconds(30) }
     }
 }
 

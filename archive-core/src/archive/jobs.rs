@@ -114,14 +114,22 @@ impl Archive {
         first_error.map_or(Ok(()), Err)
     }
 
-    /// Copies to a store the packs that it lacks. What it has is asked of it only where nobody knows: after a start.
+    /// Copies to a store the packs that it lacks. What it has is asked of it, and of the ledger, only where nobody knows:
+    /// after a start.
     async fn complete_store(self: &Arc<Self>, member: &Member) -> Result<(), ArchiveError> {
         if self.unsure.lock().contains(&member.id) {
             let there = packs_in(&member.store).await?;
-            let missing: Vec<PackRef> =
-                self.history.lock().packs().filter(|pack| !there.contains(&pack.pack)).cloned().collect();
-            // Added to what was sealed meanwhile; a pack that is there twice is found there the second time.
-            self.to_copy.lock().entry(member.id.clone()).or_default().extend(missing);
+            // What an earlier process copied and did not come to record is copied again: it is found there, compared,
+            // and recorded now.
+            let recorded = self.recorded_in(&member.id).await?;
+            let is_done = |pack: &PackRef| there.contains(&pack.pack) && recorded.contains(&pack.pack);
+            let missing: Vec<PackRef> = self.history.lock().packs().filter(|pack| !is_done(pack)).cloned().collect();
+            let mut to_copy = self.to_copy.lock();
+            // What was sealed meanwhile is in the queue already.
+            let queue = to_copy.entry(member.id.clone()).or_default();
+            let queued: HashSet<PackId> = queue.iter().map(|pack| pack.pack).collect();
+            queue.extend(missing.into_iter().filter(|pack| !queued.contains(&pack.pack)));
+            drop(to_copy);
             self.unsure.lock().remove(&member.id);
         }
         let mut left = Vec::new();
@@ -143,6 +151,26 @@ impl Archive {
         }
         self.to_copy.lock().entry(member.id.clone()).or_default().extend(left);
         first_error.map_or(Ok(()), Err)
+    }
+
+    /// The packs that the ledger says a store got.
+    async fn recorded_in(&self, store: &StoreId) -> Result<HashSet<PackId>, ArchiveError> {
+        let mut recorded = HashSet::new();
+        let mut entries = self.entries_from(0).await?;
+        while let Some(entry) = entries.next().await.map_err(|error| self.ledger_failed(error))? {
+            match &entry.entry.body {
+                EntryBody::Sealed { pack, stores, .. } | EntryBody::Merged { pack, stores, .. }
+                    if stores.contains(store) =>
+                {
+                    recorded.insert(pack.pack);
+                }
+                EntryBody::Copied { pack, store: to, .. } if to == store => {
+                    recorded.insert(*pack);
+                }
+                _ => {}
+            }
+        }
+        Ok(recorded)
     }
 
     fn next_to_copy(&self, member: &Member) -> Option<PackRef> {
