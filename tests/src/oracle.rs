@@ -166,7 +166,8 @@ pub fn gives_back(data: &DataFolder, tally: &Tally, when: &str) {
     let exported = exported(data, tally);
     let there: BTreeSet<Digest> = exported.iter().cloned().collect();
     let lost: Vec<&Digest> = tally.acknowledged.difference(&there).collect();
-    assert!(lost.is_empty(), "{when}: {} of {} acknowledged are lost: {lost:?}", lost.len(), tally.acknowledged.len());
+    let (count, few) = (lost.len(), lost.iter().take(5).collect::<Vec<_>>());
+    assert!(lost.is_empty(), "{when}: {count} of {} acknowledged are lost: {few:?}…", tally.acknowledged.len());
     let strange: Vec<&Digest> = there.difference(&tally.sent).collect();
     assert!(strange.is_empty(), "{when}: {} were never sent: {strange:?}", strange.len());
     assert_eq!(exported.len(), there.len(), "{when}: something came back more than once");
