@@ -52,16 +52,13 @@ pub fn digests_below(folder: &Path) -> Vec<Digest> {
     files_below(folder).iter().map(|path| digest(&std::fs::read(path).expect("a file"))).collect()
 }
 
-/// Everything that the archive gives back by `export --all --versions`, by the names in a list of what was sent: the
+/// What the archive gives back by `export --versions` of something, by the names in a list of what was sent: the
 /// digest of the file, or that of the data set where it went by C-STORE and the file is of the archive's making.
-///
-/// # Panics
-/// When the export fails.
-#[must_use]
-pub fn exported(data: &DataFolder, tally: &Tally) -> Vec<Digest> {
+fn exported(data: &DataFolder, what: &[&str], tally: &Tally) -> Vec<Digest> {
     let temporary = tempfile::tempdir_in(scratch()).expect("a folder");
     let to = temporary.path().join("exported");
-    let ran = data.run(["export", "--all", "--versions", "--to", &to.display().to_string()]);
+    let to_folder = to.display().to_string();
+    let ran = data.run([&["export", "--versions", "--to", &to_folder], what].concat());
     // 3: there is nothing.
     assert!(matches!(ran.code, 0 | 3), "export: {}\n{}", ran.out, ran.err);
     let files = if to.exists() { files_below(&to) } else { Vec::new() };
@@ -163,10 +160,23 @@ pub fn holds(data: &DataFolder, tally: &Tally, when: &str) {
 /// # Panics
 /// With what is missing or strange.
 pub fn gives_back(data: &DataFolder, tally: &Tally, when: &str) {
-    let exported = exported(data, tally);
+    comes_back(data, &["--all"], tally, when);
+}
+
+/// As [`gives_back`], of one study and the list of what was sent of it.
+///
+/// # Panics
+/// With what is missing or strange.
+pub fn gives_back_study(data: &DataFolder, study: &str, tally: &Tally, when: &str) {
+    comes_back(data, &["--study", study], tally, when);
+}
+
+fn comes_back(data: &DataFolder, what: &[&str], tally: &Tally, when: &str) {
+    let exported = exported(data, what, tally);
     let there: BTreeSet<Digest> = exported.iter().cloned().collect();
     let lost: Vec<&Digest> = tally.acknowledged.difference(&there).collect();
-    assert!(lost.is_empty(), "{when}: {} of {} acknowledged are lost: {lost:?}", lost.len(), tally.acknowledged.len());
+    let (count, few) = (lost.len(), lost.iter().take(5).collect::<Vec<_>>());
+    assert!(lost.is_empty(), "{when}: {count} of {} acknowledged are lost: {few:?}…", tally.acknowledged.len());
     let strange: Vec<&Digest> = there.difference(&tally.sent).collect();
     assert!(strange.is_empty(), "{when}: {} were never sent: {strange:?}", strange.len());
     assert_eq!(exported.len(), there.len(), "{when}: something came back more than once");

@@ -68,7 +68,7 @@ impl Door {
     /// One door of a server and the other in turn.
     #[must_use]
     pub const fn alternately(round: usize, server: &Server) -> Self {
-        if round % 2 == 0 { Self::Stow(server.http) } else { Self::CStore(server.dimse) }
+        if round.is_multiple_of(2) { Self::Stow(server.http) } else { Self::CStore(server.dimse) }
     }
 
     /// By what the list knows a file that goes through this door.

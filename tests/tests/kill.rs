@@ -2,16 +2,17 @@
 //! counts only when it is proved that it came inside the phase: by the log, or, for receiving, by what was sent whole and
 //! never answered. `VELLUM_LONG=1` is the long form; `VELLUM_SEED` repeats a run.
 //!
-//! After each kill the next start gives back all that was acknowledged, and is itself killed; before an archive is
-//! left, everything else is looked at that must hold.
+//! After each kill the next start gives back all that was acknowledged of what was new, and is itself killed; before an
+//! archive is left, everything is looked at that must hold.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+use std::collections::BTreeMap;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
 use system_tests::generate::{Generator, Numbers};
-use system_tests::oracle::{found, gives_back, holds, rounds, serve};
+use system_tests::oracle::{found, gives_back_study, holds, rounds, serve};
 use system_tests::sender::{Door, Sending, Tally, send_by};
 use system_tests::vellum::{DataFolder, Server};
 
@@ -63,26 +64,35 @@ impl Delays {
 struct Trial {
     data: DataFolder,
     tally: Tally,
+    /// What went in since the last start, by study.
+    new: BTreeMap<String, Tally>,
     /// How often it was started to be killed.
     rounds: usize,
 }
 
 impl Trial {
     fn of(data: DataFolder) -> Self {
-        Self { data, tally: Tally::default(), rounds: 0 }
+        Self { data, tally: Tally::default(), new: BTreeMap::new(), rounds: 0 }
     }
 
     /// Starts the archive on what the last kill left, and looks whether all that was acknowledged is there.
     fn serve(&mut self) -> Server {
         let server = serve(&self.data);
-        gives_back(&self.data, &self.tally, &format!("round {}", self.rounds));
+        for (study, tally) in std::mem::take(&mut self.new) {
+            gives_back_study(&self.data, &study, &tally, &format!("round {}", self.rounds));
+        }
         self.rounds += 1;
         server
     }
 
-    /// Sends files by a door and has all of them acknowledged.
-    fn send(&mut self, door: Door, files: Vec<Vec<u8>>) {
-        self.tally.add(send_by(door, files));
+    /// Sends files of a study by a door and has all of them acknowledged.
+    fn send(&mut self, door: Door, study: &str, files: Vec<Vec<u8>>) {
+        self.sent(study, send_by(door, files));
+    }
+
+    fn sent(&mut self, study: &str, tally: Tally) {
+        self.tally.add(tally.clone());
+        self.new.entry(study.to_owned()).or_default().add(tally);
     }
 
     fn seal(&self) {
@@ -176,7 +186,7 @@ fn i1_a_kill_while_receiving_loses_nothing_acknowledged() {
         let sent = sending.finish();
         assert!(sent.refused.is_empty(), "{:?}", sent.refused);
         let is_inside = !sent.unanswered.is_empty();
-        trial.tally.add(sent);
+        trial.sent(&study, sent);
         by_door[round % 2] += usize::from(is_inside);
         is_inside
     });
@@ -197,7 +207,7 @@ fn i1_a_kill_while_sealing_loses_nothing_and_is_made_good() {
             // What the last kill left is sealed first: the one line of the log is then that of the new study.
             trial.seal();
             let study = make.study();
-            trial.send(Door::alternately(round, &server), make.files(&study, 0, 100, 8192));
+            trial.send(Door::alternately(round, &server), &study, make.files(&study, 0, 100, 8192));
             kill_inside(server, &trial.data, (&["seal", "--now"], "seal"), &mut delays, make.numbers())
         },
     );
@@ -215,10 +225,10 @@ fn i1_a_kill_while_merging_loses_nothing_and_is_made_good() {
         let server = trial.serve();
         let study = make.study();
         for part in 0..3 {
-            trial.send(Door::alternately(round + part, &server), make.files(&study, part * 30, 30, 8192));
+            trial.send(Door::alternately(round + part, &server), &study, make.files(&study, part * 30, 30, 8192));
             trial.seal();
         }
-        trial.send(Door::alternately(round, &server), make.files(&study, 90, 30, 8192));
+        trial.send(Door::alternately(round, &server), &study, make.files(&study, 90, 30, 8192));
         // The fourth pack is what merging waits for.
         kill_inside(server, &trial.data, (&["seal", "--now"], "merge"), &mut delays, make.numbers())
     });
@@ -234,11 +244,11 @@ fn i3_a_kill_while_rebuilding_is_made_good_by_the_next_start() {
         let server = serve(&trial.data);
         for part in 0..6 {
             let study = make.study();
-            trial.send(Door::alternately(part, &server), make.files(&study, part * 50, 50, 256));
+            trial.send(Door::alternately(part, &server), &study, make.files(&study, part * 50, 50, 256));
             trial.seal();
         }
         let study = make.study();
-        trial.send(Door::Stow(server.http), make.files(&study, 0, 20, 256));
+        trial.send(Door::Stow(server.http), &study, make.files(&study, 0, 20, 256));
         answers.replace(found(&trial.data));
         assert_eq!(server.stop(), 0);
         trial
