@@ -52,6 +52,10 @@ impl S3Server {
 
     fn start_on_free_port(program: &Path, folder: &Path) -> Option<(Child, u16)> {
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+        Self::start_on(program, folder, port)
+    }
+
+    fn start_on(program: &Path, folder: &Path, port: u16) -> Option<(Child, u16)> {
         let mut process = Command::new(program)
             .args(["--host", "127.0.0.1", "--port", &port.to_string()])
             .args(["--access-key", ACCESS_KEY, "--secret-key", SECRET_KEY])
@@ -74,6 +78,25 @@ impl S3Server {
         panic!("{} did not listen on port {port}", program.display());
     }
 
+    /// Ends the server; its objects stay.
+    ///
+    /// # Panics
+    /// When the system refuses.
+    pub fn stop(&mut self) {
+        self.process.kill().unwrap();
+        let _status = self.process.wait().unwrap();
+    }
+
+    /// Starts it again after [`S3Server::stop`], on the same port and with the same objects.
+    ///
+    /// # Panics
+    /// When it does not start: another process has the port by now.
+    pub fn start_again(&mut self) {
+        let program = program().expect("it was there before");
+        let (process, _) = Self::start_on(&program, self.folder.path(), self.port).expect("the port is free");
+        self.process = process;
+    }
+
     /// The port on 127.0.0.1.
     #[must_use]
     pub fn port(&self) -> u16 {
@@ -94,15 +117,23 @@ impl S3Server {
 
     /// What the program's environment says where this bucket is its store `main`, credentials included.
     #[must_use]
-    pub fn environment(&self) -> Vec<(&'static str, String)> {
-        vec![
-            ("VELLUM_STORES__MAIN__KIND", "s3".to_owned()),
-            ("VELLUM_STORES__MAIN__ENDPOINT", format!("http://127.0.0.1:{}", self.port)),
-            ("VELLUM_STORES__MAIN__BUCKET", BUCKET.to_owned()),
-            ("VELLUM_STORES__MAIN__ALLOW_HTTP", "true".to_owned()),
-            ("AWS_ACCESS_KEY_ID", ACCESS_KEY.to_owned()),
-            ("AWS_SECRET_ACCESS_KEY", SECRET_KEY.to_owned()),
-        ]
+    pub fn environment(&self) -> Vec<(String, String)> {
+        self.environment_as("MAIN")
+    }
+
+    /// As [`S3Server::environment`], for a store of another name, in capitals.
+    #[must_use]
+    pub fn environment_as(&self, store: &str) -> Vec<(String, String)> {
+        let of_store = [
+            ("KIND", "s3".to_owned()),
+            ("ENDPOINT", format!("http://127.0.0.1:{}", self.port)),
+            ("BUCKET", BUCKET.to_owned()),
+            ("ALLOW_HTTP", "true".to_owned()),
+        ];
+        let of_store = of_store.map(|(key, value)| (format!("VELLUM_STORES__{store}__{key}"), value));
+        let credentials = [("AWS_ACCESS_KEY_ID", ACCESS_KEY), ("AWS_SECRET_ACCESS_KEY", SECRET_KEY)];
+        let credentials = credentials.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        of_store.into_iter().chain(credentials).collect()
     }
 
     /// How to reach the bucket through something else that listens on this machine.

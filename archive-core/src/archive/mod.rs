@@ -9,6 +9,7 @@ mod error;
 mod gate_ports;
 mod held;
 mod history;
+mod identify;
 mod inflated;
 mod jobs;
 mod known;
@@ -43,7 +44,7 @@ pub use error::ArchiveError;
 pub use held::{Held, SelectCursor, Selection};
 pub use history::CaseRecord;
 pub use ledger_views::{LedgerFilter, LedgerReport};
-pub use open::{ArchiveStore, OpenError, Parts, StoreSpec, is_known};
+pub use open::{OpenError, Parts, StoreSpec};
 pub use open_version::{ByteStream, DistinctFile, OpenVersion};
 pub use options::{ArchiveOptions, JournalLimits, MergeOptions, SealOptions};
 pub use rebuild::{RebuildEvent, RebuildProgress};
@@ -98,6 +99,8 @@ pub struct Archive {
     unsure: Mutex<HashSet<StoreId>>,
     /// Why the last attempt to seal failed, as long as none has succeeded since.
     seal_trouble: Mutex<Option<String>>,
+    /// What kept stores from being brought up to date, when that was last tried.
+    store_trouble: Mutex<BTreeMap<StoreId, String>>,
     /// Why the archive cannot go on.
     stopped: watch::Sender<Option<String>>,
     closing: watch::Sender<bool>,
@@ -155,6 +158,7 @@ impl Archive {
             grace: Mutex::new(jobs::read_grace(&options.data)),
             to_copy: Mutex::default(),
             seal_trouble: Mutex::default(),
+            store_trouble: Mutex::default(),
             stopped: watch::Sender::new(None),
             closing: watch::Sender::new(false),
             scratch: options.data.join("scratch"),
