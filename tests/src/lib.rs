@@ -11,6 +11,7 @@
 
 pub mod corpus;
 pub mod generate;
+pub mod image;
 pub mod lossy_proxy;
 pub mod oracle;
 pub mod peers;
