@@ -13,6 +13,7 @@ pub mod association;
 pub mod corpus;
 pub mod dicom_web;
 pub mod generate;
+pub mod image;
 pub mod lossy_proxy;
 pub mod oracle;
 pub mod peers;

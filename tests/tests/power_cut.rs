@@ -10,11 +10,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use system_tests::generate::{Generator, Numbers};
+use system_tests::image::Image;
 use system_tests::oracle::{gives_back, holds, rounds, serve};
 use system_tests::peers;
 use system_tests::sender::{Door, Sending, Tally};
@@ -26,69 +27,6 @@ const IMAGE_BYTES: u64 = 1 << 30;
 const CUTS_PER_ARCHIVE: usize = 10;
 /// The longest time from the first acknowledgement to the cut.
 const LONGEST: Duration = Duration::from_millis(1200);
-
-/// A file system in a file.
-struct Image {
-    folder: tempfile::TempDir,
-    is_mounted: bool,
-}
-
-impl Image {
-    /// A fresh one, mounted; `None`, and a line that says why, where this machine cannot.
-    fn fresh() -> Option<Self> {
-        let beside = system_tests::vellum::program().parent().map(|folder| folder.join("test-data"))?;
-        std::fs::create_dir_all(&beside).expect("a folder");
-        let folder = tempfile::tempdir_in(beside).expect("a folder");
-        let image = folder.path().join("disk.img");
-        std::fs::File::create(&image).and_then(|file| file.set_len(IMAGE_BYTES)).expect("an image");
-        let mut made = Command::new("mkfs.ext4");
-        let made = made.args(["-q", "-E", "lazy_itable_init=1"]).arg(&image).output();
-        if !made.is_ok_and(|made| made.status.success()) {
-            eprintln!("skipped: no power is cut here: mkfs.ext4 does not work (package e2fsprogs)");
-            return None;
-        }
-        std::fs::create_dir(folder.path().join("mount")).expect("a folder");
-        let mut image = Self { folder, is_mounted: false };
-        if let Err(error) = image.mount() {
-            eprintln!("skipped: no power is cut here: an image cannot be mounted (root and loop devices): {error}");
-            return None;
-        }
-        Some(image)
-    }
-
-    fn mount_point(&self) -> PathBuf {
-        self.folder.path().join("mount")
-    }
-
-    fn mount(&mut self) -> Result<(), String> {
-        run(Command::new("mount")
-            .args(["-o", "loop"])
-            .arg(self.folder.path().join("disk.img"))
-            .arg(self.mount_point()))?;
-        self.is_mounted = true;
-        Ok(())
-    }
-
-    fn unmount(&mut self) -> Result<(), String> {
-        run(Command::new("umount").arg(self.mount_point()))?;
-        self.is_mounted = false;
-        Ok(())
-    }
-}
-
-impl Drop for Image {
-    fn drop(&mut self) {
-        if self.is_mounted {
-            let _unmounted = run(Command::new("umount").arg("-l").arg(self.mount_point()));
-        }
-    }
-}
-
-fn run(command: &mut Command) -> Result<(), String> {
-    let output = command.output().map_err(|error| error.to_string())?;
-    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    if output.status.success() { Ok(()) } else { Err(said) }
-}
 
 /// A switch that waits to be thrown.
 struct Switch(Child);
@@ -126,7 +64,7 @@ struct Trial {
 impl Trial {
     /// A fresh one that exists before its first cut; `None` where this machine cannot.
     fn fresh() -> Option<Self> {
-        let image = Image::fresh()?;
+        let image = Image::fresh(IMAGE_BYTES, "no power is cut here")?;
         let data = DataFolder::at(&image.mount_point().join("data"))
             .with("VELLUM_SEAL__QUIET", "1ms")
             .with("VELLUM_JOURNAL__SEGMENT", "16MiB")

@@ -13,6 +13,8 @@ use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 use serde_json::{Map, Value, json};
 
+use crate::store_status::is_out_of_space;
+
 /// Seconds after which to ask again when the archive itself named no time.
 pub const RETRY_AFTER_SECONDS: u32 = 30;
 
@@ -134,12 +136,7 @@ impl From<ArchiveError> for Problem {
         match &error {
             ArchiveError::Refused(scan) => refused(scan, &error),
             ArchiveError::Mismatch { .. } => Self::new(StatusCode::CONFLICT, "mismatch", error.to_string()),
-            ArchiveError::Full(_) => Self::new(
-                StatusCode::INSUFFICIENT_STORAGE,
-                "full",
-                "the archive has no room at the moment; nothing was stored; send again later",
-            )
-            .retry_after(RETRY_AFTER_SECONDS),
+            ArchiveError::Full(_) => full(),
             ArchiveError::NotReceiving(_) => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "not-receiving",
@@ -184,6 +181,7 @@ fn is_ours(error: &ArchiveError) -> bool {
 fn refused(scan: &ScanError, error: &ArchiveError) -> Problem {
     match scan {
         ScanError::Limit { .. } => Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "past-a-limit", error.to_string()),
+        ScanError::Scratch(source) if is_out_of_space(source) => full(),
         ScanError::Scratch(_) => internal(),
         ScanError::NotDicom { .. } => Problem::new(StatusCode::BAD_REQUEST, "not-dicom", error.to_string()),
         ScanError::NotAnInstance { .. }
@@ -191,6 +189,11 @@ fn refused(scan: &ScanError, error: &ArchiveError) -> Problem {
         | ScanError::Malformed { .. }
         | ScanError::MissingUid { .. } => Problem::new(StatusCode::BAD_REQUEST, "refused", error.to_string()),
     }
+}
+
+fn full() -> Problem {
+    let detail = "the archive has no room at the moment; nothing was stored; send again later";
+    Problem::new(StatusCode::INSUFFICIENT_STORAGE, "full", detail).retry_after(RETRY_AFTER_SECONDS)
 }
 
 fn read_problem(read: &ReadError) -> Problem {
@@ -227,11 +230,18 @@ mod tests {
     #[test]
     fn every_error_has_the_status_that_says_what_to_do() {
         assert_eq!(status(ArchiveError::Refused(ScanError::NotDicom { found: "text" })), 400);
-        let limit = ScanError::Limit { what: "depth", limit: 64, tag: dicom_core::Tag(8, 8), offset: 1 };
+        let limit = ScanError::Limit { what: "depth", limit: 64, tag: Some(dicom_core::Tag(8, 8)), offset: 1 };
         assert_eq!(status(ArchiveError::Refused(limit)), 413);
-        let mismatch = ArchiveError::Mismatch { what: "study", announced: "1".into(), found: "2".into() };
+        let mismatch = ArchiveError::Mismatch {
+            what: "study",
+            tag: dicom_core::Tag(0x20, 0xD),
+            announced: "1".into(),
+            found: "2".into(),
+        };
         assert_eq!(status(mismatch), 409);
         assert_eq!(status(ArchiveError::Full("disk".into())), 507);
+        assert_eq!(status(ArchiveError::Refused(ScanError::Scratch(std::io::ErrorKind::StorageFull.into()))), 507);
+        assert_eq!(status(ArchiveError::Refused(ScanError::Scratch(std::io::Error::other("fault")))), 500);
         assert_eq!(status(ArchiveError::NotReceiving("journal".into())), 503);
         assert_eq!(status(ArchiveError::Rebuilding { percent: 3, retry_after_seconds: 5 }), 503);
         assert_eq!(status(ArchiveError::NotFound("study".into())), 404);

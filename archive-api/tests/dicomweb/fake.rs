@@ -208,7 +208,7 @@ impl IncomingInstance for FakeIncoming {
             && *expected != stored.keys.study
         {
             let (announced, found) = (expected.to_string(), stored.keys.study.to_string());
-            return Err(ArchiveError::Mismatch { what: "Study Instance UID", announced, found });
+            return Err(ArchiveError::Mismatch { what: "Study Instance UID", tag: Tag(0x20, 0xD), announced, found });
         }
         let mut instances = self.archive.instances.lock();
         let duplicate = instances.iter().any(|known| known.keys == stored.keys);
@@ -248,9 +248,11 @@ impl Stored {
             dicom_object::from_reader(Cursor::new(file.clone())).map_err(|_| not_dicom())?;
         let text = |tag: Tag| object.element(tag).ok().and_then(|e| e.to_str().ok().map(|t| t.into_owned()));
         let uid = |tag| {
-            text(tag)
-                .filter(|t| !t.is_empty())
-                .ok_or(ArchiveError::Refused(ScanError::MissingUid { name: "a UID", tag }))
+            text(tag).filter(|t| !t.is_empty()).ok_or(ArchiveError::Refused(ScanError::MissingUid {
+                name: "a UID",
+                tag,
+                offset: 0,
+            }))
         };
         let keys = InstanceKeys {
             study: StudyUid::parse(&uid(Tag(0x20, 0xD))?).unwrap(),

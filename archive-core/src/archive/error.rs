@@ -1,6 +1,8 @@
 //! What can go wrong when the archive is asked for something, by what the caller should do. Doors translate it into a
 //! DIMSE status or a problem document, in one place each. No text holds patient data.
 
+use dicom_core::Tag;
+
 use crate::dicom::scan::ScanError;
 use crate::identifiers::{PackId, StudyUid};
 use crate::query::QueryError;
@@ -14,10 +16,14 @@ pub enum ArchiveError {
     #[error("refused: {0}; nothing was stored")]
     Refused(#[from] ScanError),
     /// What the door announced and the data set disagree; nothing was stored. Mend the sender.
-    #[error("refused: the {what} announced, {announced}, is not that of the data set, {found}; nothing was stored")]
+    #[error(
+        "refused: the {what} announced, {announced}, is not that of the data set, {tag} {found}; nothing was stored"
+    )]
     Mismatch {
         /// Which identifier.
         what: &'static str,
+        /// Its element in the data set.
+        tag: Tag,
         /// What the door said.
         announced: String,
         /// What the data set holds.

@@ -1,7 +1,7 @@
 //! What the worker does beside sealing and merging: tell the ledger what came, keep the journal small, bring stores up to
 //! date, delete what was replaced.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -100,17 +100,22 @@ impl Archive {
     /// The first store's that fails; the others were tried.
     pub async fn catch_up_stores(self: &Arc<Self>) -> Result<(), ArchiveError> {
         let lags = self.ledger.catch_up().await.map_err(|error| self.ledger_failed(error))?;
-        for lag in lags.iter().filter(|lag| lag.error.is_some()) {
-            tracing::debug!(store = %lag.store, error = ?lag.error, "a store does not follow");
+        let mut trouble = BTreeMap::new();
+        for lag in &lags {
+            let Some(error) = &lag.error else { continue };
+            tracing::debug!(store = %lag.store, %error, "a store does not follow");
+            trouble.insert(lag.store.clone(), error.to_string());
         }
         let mut first_error = None;
         let others: Vec<Member> = self.stores.read_order().filter(|m| m.id != self.stores.home().id).cloned().collect();
         for member in others {
             if let Err(error) = self.complete_store(&member).await {
                 tracing::warn!(store = member.store.name(), %error, "a store is not complete yet");
+                trouble.entry(member.id.clone()).or_insert_with(|| error.to_string());
                 first_error.get_or_insert(error);
             }
         }
+        *self.store_trouble.lock() = trouble;
         first_error.map_or(Ok(()), Err)
     }
 

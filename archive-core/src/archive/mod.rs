@@ -10,6 +10,7 @@ mod error;
 mod gate_ports;
 mod held;
 mod history;
+mod identify;
 mod inflated;
 mod job_trouble;
 mod jobs;
@@ -50,7 +51,7 @@ pub use history::CaseRecord;
 pub use job_trouble::JobTrouble;
 pub use lacking::Lack;
 pub use ledger_views::{LedgerFilter, LedgerReport};
-pub use open::{ArchiveStore, OpenError, Parts, StoreSpec, is_known};
+pub use open::{OpenError, Parts, StoreSpec};
 pub use open_version::{ByteStream, DistinctFile, OpenVersion};
 pub use options::{ArchiveOptions, JournalLimits, MergeOptions, SealOptions};
 pub use rebuild::{RebuildEvent, RebuildProgress};
@@ -109,6 +110,8 @@ pub struct Archive {
     /// Why the last attempt to seal failed, as long as none has succeeded since.
     seal_trouble: Mutex<Option<String>>,
     job_trouble: JobTrouble,
+    /// What kept stores from being brought up to date, when that was last tried.
+    store_trouble: Mutex<BTreeMap<StoreId, String>>,
     /// Why the archive cannot go on.
     stopped: watch::Sender<Option<String>>,
     closing: watch::Sender<bool>,
@@ -169,6 +172,7 @@ impl Archive {
             to_copy: Mutex::default(),
             seal_trouble: Mutex::default(),
             job_trouble: JobTrouble::default(),
+            store_trouble: Mutex::default(),
             stopped: watch::Sender::new(None),
             closing: watch::Sender::new(false),
             scratch: options.data.join("scratch"),

@@ -14,6 +14,7 @@ use super::Archive;
 use super::divide::{Frozen, divide};
 use super::error::ArchiveError;
 use super::pack_source::{PackItem, build_pack};
+use super::rebuild::RebuildProgress;
 use crate::caller::Caller;
 use crate::catalog::{Catalog, CatalogError};
 use crate::identifiers::{ReceiptNumber, SeriesUid, Sha256Digest, StudyUid};
@@ -56,11 +57,14 @@ impl Archive {
     /// Seals what is due, or with `now` everything that is not sealed.
     ///
     /// # Errors
-    /// [`ArchiveError::Rebuilding`] while the catalog is being rebuilt.
+    /// [`ArchiveError::Busy`] while the catalog is being rebuilt.
     pub async fn seal(self: &Arc<Self>, caller: &Caller, now: bool) -> Result<SealSummary, ArchiveError> {
         tracing::info!(by = %caller.name, now, "sealing was asked for");
-        if self.rebuild.progress().is_some() {
-            return Err(self.not_found(String::new()));
+        if let Some(RebuildProgress { done, total, .. }) = self.rebuild.progress() {
+            return Err(ArchiveError::Busy(format!(
+                "nothing is sealed while the catalog is being rebuilt ({done} of {total} packs so far; `vellum status` shows \
+                 how far it is): what waits is safe in the journal, and sealing goes on by itself afterwards"
+            )));
         }
         // A task of its own: a caller that hangs up must not leave a study half sealed.
         let archive = Arc::clone(self);

@@ -165,12 +165,12 @@ impl Archive {
 
     fn store_figures(&self) -> Vec<StoreFigures> {
         let lags = self.ledger.lags();
+        let trouble = self.store_trouble.lock().clone();
         let figures = self.stores.read_order().map(|member| {
             let lag = lags.iter().find(|lag| lag.store == member.id);
-            let error = lag.and_then(|lag| lag.error.as_ref());
             let behind = lag.map_or(Some(0), |lag| lag.segments);
-            let state = match (error, behind) {
-                (Some(error), _) => error.to_string(),
+            let state = match (trouble.get(&member.id), behind) {
+                (Some(error), _) => error.clone(),
                 (None, Some(0)) => "ok".to_owned(),
                 (None, _) => "behind".to_owned(),
             };

@@ -122,6 +122,12 @@ pub enum QueryError {
         /// The attribute.
         tag: Tag,
     },
+    /// A word of the question is none that is known.
+    #[error("{0}")]
+    Unknown(
+        /// Which, and the nearest right one.
+        String,
+    ),
     /// A cursor is not one of ours, or its archive was rebuilt differently.
     #[error("the cursor is not known; begin again without one")]
     Cursor,

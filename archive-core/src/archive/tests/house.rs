@@ -26,7 +26,9 @@ use crate::ledger::entry::StoreRole;
 use crate::query::{Query, QueryLevel};
 use crate::receipt::Resolved;
 use crate::store::gate::{DeleteOutcome, DeletingStore, Permit};
-use crate::store::{ConditionalStore, Created, MemoryStore, ProbeKey, Store, StoreError, StoreKey, StoredObject};
+use crate::store::{
+    ConditionalStore, Created, MemoryStore, OpenPlace, ProbeKey, Store, StoreError, StoreKey, StoredObject,
+};
 
 pub(super) const STUDY: &str = "1.2.826.0.1.7.1";
 
@@ -278,9 +280,12 @@ impl House {
     }
 
     pub(super) async fn open_while_rebuilding(&self, data: &Path) -> Result<Arc<Archive>, OpenError> {
-        let home = StoreSpec { store: self.home.clone(), role: StoreRole::Home, home: true };
-        let others =
-            self.others.iter().map(|(store, role)| StoreSpec { store: store.clone(), role: *role, home: false });
+        let spec = |store: &Arc<Flaky>, role, home| {
+            let place = Arc::new(OpenPlace::of(store.clone()));
+            StoreSpec { place, role, home, create: false }
+        };
+        let home = spec(&self.home, StoreRole::Home, true);
+        let others = self.others.iter().map(|(store, role)| spec(store, *role, false));
         let parts = Parts {
             clock: self.clock.clone(),
             entropy: SystemEntropy::shared(),
