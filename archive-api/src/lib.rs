@@ -9,3 +9,4 @@ pub mod measures;
 pub mod readiness;
 pub mod running;
 pub mod server;
+pub mod store_status;

@@ -44,6 +44,7 @@ fn record(status: &Status, now: Timestamp) {
     metrics::gauge!("vellum_studies_unsealed").set(status.unsealed_studies as f64);
     metrics::gauge!("vellum_ledger_entries").set(status.ledger.entries as f64);
     metrics::gauge!("vellum_packs").set(status.packs as f64);
+    metrics::gauge!("vellum_packs_unreadable").set(status.unreadable_packs as f64);
     metrics::gauge!("vellum_cases_open").set(status.open_cases as f64);
     metrics::gauge!("vellum_rebuilding").set(f64::from(u8::from(status.rebuilding.is_some())));
     metrics::gauge!("vellum_receiving").set(f64::from(u8::from(status.not_receiving.is_none())));

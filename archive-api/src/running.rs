@@ -4,13 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use archive_core::archive::{
-    Archive, ArchiveOptions, ArchiveStore, JournalLimits, MergeOptions, OpenError, Parts, SealOptions, StoreSpec,
-    is_known,
+    Archive, ArchiveOptions, JournalLimits, MergeOptions, OpenError, Parts, SealOptions, StoreSpec,
 };
 use archive_core::clock::{SharedClock, SystemClock};
 use archive_core::entropy::{SharedEntropy, SystemEntropy};
 use archive_core::receipt::Resolved;
-use archive_core::store::{LocalStore, S3Credentials, S3Options, S3Store, StoreKey};
+use archive_core::store::{LocalPlace, OpenPlace, S3Credentials, S3Options, S3Store, StoreKey, StorePlace};
 use axum::Router;
 use lifecycle::{Schedule, Worker};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -57,16 +56,19 @@ impl Running {
         let (clock, entropy) = (SystemClock::start(), SystemEntropy::shared());
         let mut stores = Vec::new();
         for (name, section) in &config.stores {
-            let store = open_store(name, section, data, &entropy).await?;
-            stores.push(StoreSpec { store, role: section.role, home: *name == config.ledger.home });
+            let place = place_of(name, section, data, &entropy)?;
+            let home = *name == config.ledger.home;
+            stores.push(StoreSpec { place, role: section.role, home, create: section.create });
         }
         let parts = Parts { clock: Arc::clone(&clock), entropy: Arc::clone(&entropy), stores };
         let metrics = measures::install();
         let archive = Archive::open(options(data, config), parts).await?;
         let schedule = Schedule {
             received: config.ledger.received_every.0,
+            catch_up: config.copies.every.0,
             merge: config.merge.every.0,
             delete: config.gate.every.0,
+            orphans: config.gate.orphans_every.0,
             ..Schedule::default()
         };
         let worker = Worker::start(Arc::clone(&archive), &schedule);
@@ -107,29 +109,20 @@ impl Running {
     }
 }
 
-/// Opens a store. A folder is made only for a new archive: where one should be and is not, a disk may not be mounted.
-async fn open_store(
+/// Where a store should be.
+fn place_of(
     name: &str,
     section: &StoreSection,
     data: &Path,
     entropy: &SharedEntropy,
-) -> Result<Arc<dyn ArchiveStore>, StartError> {
+) -> Result<Arc<dyn StorePlace>, StartError> {
     let wrong = |what: String| StartError::Store { store: name.to_owned(), what };
     match section.kind {
-        StoreKind::Local => {
-            let folder = data.join(&section.path);
-            let opened = if is_known(data) && !section.create {
-                LocalStore::open(name, &folder, Arc::clone(entropy)).await
-            } else {
-                LocalStore::create(name, &folder, Arc::clone(entropy)).await
-            };
-            let advice = "look whether its disk is mounted; a store that is new is made with create = true";
-            let store = opened.map_err(|error| wrong(format!("{}: {error}; {advice}", folder.display())))?;
-            Ok(Arc::new(store))
-        }
+        StoreKind::Local => Ok(Arc::new(LocalPlace::new(name, data.join(&section.path), Arc::clone(entropy)))),
         StoreKind::S3 => {
             let options = s3_options(section).map_err(wrong)?;
-            Ok(Arc::new(S3Store::open(name, &options).map_err(|error| wrong(error.to_string()))?))
+            let store = S3Store::open(name, &options).map_err(|error| wrong(error.to_string()))?;
+            Ok(Arc::new(OpenPlace::of(Arc::new(store))))
         }
     }
 }

@@ -13,6 +13,7 @@ pub mod identifiers;
 pub mod instance;
 pub mod journal;
 pub mod ledger;
+mod off_runtime;
 pub mod overlay;
 pub mod pack;
 pub mod phi;

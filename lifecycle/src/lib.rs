@@ -1,4 +1,4 @@
-//! The jobs of the archive, run by one worker inside `vellum serve`. It depends on the core only; what a job decides, the
+//! The jobs of the archive, run by a worker inside `vellum serve`. It depends on the core only; what a job decides, the
 //! core does.
 
 mod schedule;

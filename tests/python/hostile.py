@@ -3,8 +3,9 @@ instance on the same association or in the same request, and prints one JSON lin
 
     hostile.py HTTP_URL DIMSE_PORT CALLED_AE
 
-A line: {"name", "door", "status", "reason", "offending", "comment", "good", "sop"}; "good" is the status of the good
-instance behind. The last lines are {"found": [SOP Instance UIDs]} and {"metadata": {name: text}}.
+A line: {"name", "door", "status", "reason", "other", "alone", "offending", "comment", "good", "sop"}; "reason" are the
+codes of Failed SOP Sequence, "other" those of Other Failures Sequence, "alone" the status that the input gets where nothing
+good comes with it; "good" is the status of the good instance behind. The last lines are {"found": [SOP Instance UIDs]} and {"metadata": {name: text}}.
 """
 
 import io
@@ -92,10 +93,12 @@ def deep(sop, depth=200_000):
     return data_set(sop, tail=sequence * depth)
 
 
+def cut_at(cut, whole):
+    return whole[: cut(whole)]
+
+
 def inputs(sop):
     """Name, data set, and what is said of it: syntax, instance and class of the command, instance and class of the meta group."""
-    whole = data_set(sop, tail=element(0x7FE00010, "OW", b"\1\2" * 64))
-    pixels = len(whole) - 128
     yield "uid-over-64", (lambda s: data_set(s, study=ROOT + ".7" * 40, series=ROOT + ".8" * 40)), {}
     yield "uid-with-path", (lambda s: data_set(s, study="../../../../../escape", series="../escape")), {}
     yield "uid-with-control", (lambda s: data_set(s, study="1.2\r\n\x1b[31m.3", series="1.2\x07.4")), {}
@@ -124,8 +127,15 @@ def inputs(sop):
     yield "not-dicom-text", (lambda s: b"Dear Sir, this is no data set of Secretname^Hostile at all."), {"bare": True}
     yield "not-dicom-picture", (lambda s: b"\x89PNG\r\n\x1a\n" + b"\x13" * 90), {"bare": True}
     yield "not-dicom-empty", (lambda s: b""), {"bare": True}
-    for where, at in [("tag", 3), ("first-value", 12), ("name", whole.index(b"Secretname") + 4), ("pixel-head", pixels - 6), ("pixels", pixels + 50)]:
-        yield f"truncated-{where}", (lambda s, a=at: data_set(s, tail=element(0x7FE00010, "OW", b"\1\2" * 64))[:a]), {}
+    cuts = {
+        "tag": lambda whole: 3,
+        "first-value": lambda whole: 12,
+        "name": lambda whole: whole.index(b"Secretname") + 4,
+        "pixel-head": lambda whole: len(whole) - 128 - 6,
+        "pixels": lambda whole: len(whole) - 128 + 50,
+    }
+    for where, cut in cuts.items():
+        yield f"truncated-{where}", (lambda s, c=cut: cut_at(c, data_set(s, tail=element(0x7FE00010, "OW", b"\1\2" * 64)))), {}
 
 
 class CStore:
@@ -163,10 +173,12 @@ class Stow:
         body = b"".join(b"--limit\r\nContent-Type: application/dicom\r\n\r\n" + part + b"\r\n" for part in parts)
         answer = self.post(body + b"--limit--\r\n", 'multipart/related; type="application/dicom"; boundary=limit')
         text = answer.json() if "json" in answer.headers.get("Content-Type", "") else {}
-        failed = text.get("00081198", {}).get("Value", [])
         kept = text.get("00081199", {}).get("Value", [])
-        reasons = [f"{item['00081197']['Value'][0]:04X}" for item in failed]
-        return answer, reasons, [item["00081155"]["Value"][0] for item in kept]
+        reasons, others = [
+            [f"{item['00081197']['Value'][0]:04X}" for item in text.get(tag, {}).get("Value", [])]
+            for tag in ("00081198", "0008119A")
+        ]
+        return answer, reasons, others, [item["00081155"]["Value"][0] for item in kept]
 
 
 def show(**line):
@@ -199,9 +211,15 @@ def by_stow(stow):
         meta = (sop + ".78" if "meta_sop" in said else sop)[-64:]
         whole = body if "bare" in said else file_of(body, sop, said.get("syntax", EXPLICIT), meta, said.get("meta_class", CT))
         next_sop, next_body = good(2 * number)
-        answer, reasons, kept = stow.send([whole, file_of(next_body, next_sop, EXPLICIT)])
-        show(name=name, door="stow", status=str(answer.status_code), reason=reasons, comment=answer.headers.get("Warning", ""),
-             good="0000" if next_sop in kept else "lost", sop=sop)
+        answer, reasons, others, kept = stow.send([whole, file_of(next_body, next_sop, EXPLICIT)])
+        alone = ""
+        if reasons or others:
+            again, reasons_again, others_again, _ = stow.send([whole])
+            alone = str(again.status_code)
+            if (reasons, others) != (reasons_again, others_again):
+                alone += f" {reasons_again} {others_again}"
+        show(name=name, door="stow", status=str(answer.status_code), reason=reasons, other=others, alone=alone,
+             comment=answer.headers.get("Warning", ""), good="0000" if next_sop in kept else "lost", sop=sop)
 
 
 def by_broken_multipart(stow):
@@ -235,7 +253,7 @@ def main():
     by_broken_multipart(stow)
     # Broken requests leave the next whole one unharmed.
     sop, body = good(100_000)
-    answer, _, kept = stow.send([file_of(body, sop, EXPLICIT)])
+    answer, _, _, kept = stow.send([file_of(body, sop, EXPLICIT)])
     show(name="good-at-the-end", door="stow", status=str(answer.status_code), sop=sop, good="0000" if sop in kept else "lost")
     found = stow.session.get(f"{url}/instances?limit=1000", headers={"Accept": "application/dicom+json"}).json()
     show(found=[{key: item[tag]["Value"][0] for key, tag in [("sop", "00080018"), ("study", "0020000D")]} for item in found])

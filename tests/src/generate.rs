@@ -3,6 +3,35 @@
 
 use archive_core::entropy::{Entropy as _, SystemEntropy};
 
+/// SOP class of the images: CT Image Storage.
+pub const CT: &str = "1.2.840.10008.5.1.4.1.1.2";
+/// Their transfer syntax: Explicit VR Little Endian.
+pub const EXPLICIT: &str = "1.2.840.10008.1.2.1";
+
+/// The data set of a Part 10 file whose file meta group begins with its length (PS3.10 §7.1).
+///
+/// # Panics
+/// When it is no such file.
+#[must_use]
+pub fn data_set(file: &[u8]) -> &[u8] {
+    assert_eq!(file.get(128..140), Some(b"DICM\x02\0\0\0UL\x04\0".as_slice()), "no length of the file meta group");
+    let length = u32::from_le_bytes(*file[140..].first_chunk().unwrap());
+    &file[144 + usize::try_from(length).unwrap()..]
+}
+
+/// The SOP Instance UID of a generated file.
+///
+/// # Panics
+/// When it was not generated here.
+#[must_use]
+pub fn sop(file: &[u8]) -> &str {
+    // The second element of the data set; before it stands the SOP class alone.
+    let after_class = &data_set(file)[8 + CT.len().next_multiple_of(2)..];
+    assert_eq!(after_class[..6], *b"\x08\0\x18\0UI");
+    let length = usize::from(u16::from_le_bytes(*after_class[6..].first_chunk().unwrap()));
+    std::str::from_utf8(&after_class[8..8 + length]).unwrap().trim_end_matches('\0')
+}
+
 /// Numbers that follow from a seed (SplitMix64).
 #[derive(Clone, Debug)]
 pub struct Numbers(u64);
@@ -72,22 +101,12 @@ impl Generator {
     }
 
     fn file(&mut self, study: &str, number: usize, pixel_bytes: usize) -> Vec<u8> {
-        const CT: &str = "1.2.840.10008.5.1.4.1.1.2";
         const COLUMNS: usize = 64;
         let rows = pixel_bytes.div_ceil(COLUMNS * 2).max(1);
         let pixels: Vec<u8> = (0..rows * COLUMNS / 4).flat_map(|_| self.numbers.draw().to_le_bytes()).collect();
         let series = format!("{study}.{}", number % 2 + 1);
         let sop = format!("{series}.{}", number + 1);
-        let mut meta = Vec::new();
-        element(&mut meta, 0x0002, 0x0001, b"OB", &[0, 1]);
-        text(&mut meta, 0x0002, 0x0002, b"UI", CT);
-        text(&mut meta, 0x0002, 0x0003, b"UI", &sop);
-        text(&mut meta, 0x0002, 0x0010, b"UI", "1.2.840.10008.1.2.1");
-        text(&mut meta, 0x0002, 0x0012, b"UI", "1.2.826.0.1.3680043.10.999.1");
-        let mut file = vec![0; 128];
-        file.extend_from_slice(b"DICM");
-        element(&mut file, 0x0002, 0x0000, b"UL", &u32::try_from(meta.len()).unwrap().to_le_bytes());
-        file.extend(meta);
+        let mut file = prefix(CT, &sop, EXPLICIT);
         text(&mut file, 0x0008, 0x0016, b"UI", CT);
         text(&mut file, 0x0008, 0x0018, b"UI", &sop);
         text(&mut file, 0x0008, 0x0020, b"DA", "20260401");
@@ -110,11 +129,11 @@ impl Generator {
     }
 }
 
-fn short(into: &mut Vec<u8>, group: u16, number: u16, value: usize) {
+pub(crate) fn short(into: &mut Vec<u8>, group: u16, number: u16, value: usize) {
     element(into, group, number, b"US", &u16::try_from(value).unwrap().to_le_bytes());
 }
 
-fn text(into: &mut Vec<u8>, group: u16, number: u16, vr: &[u8; 2], value: &str) {
+pub(crate) fn text(into: &mut Vec<u8>, group: u16, number: u16, vr: &[u8; 2], value: &str) {
     let mut bytes = value.as_bytes().to_vec();
     if bytes.len() % 2 == 1 {
         bytes.push(if vr == b"UI" { 0 } else { b' ' });
@@ -122,12 +141,27 @@ fn text(into: &mut Vec<u8>, group: u16, number: u16, vr: &[u8; 2], value: &str) 
     element(into, group, number, vr, &bytes);
 }
 
-/// An element in Explicit VR Little Endian (PS3.5 §7.1.2); `OB` and `OW` have the long form.
-fn element(into: &mut Vec<u8>, group: u16, number: u16, vr: &[u8; 2], value: &[u8]) {
+/// A file meta group with its length (PS3.10 §7.1), preamble and prefix before it.
+pub(crate) fn prefix(class: &str, sop: &str, syntax: &str) -> Vec<u8> {
+    let mut meta = Vec::new();
+    element(&mut meta, 0x0002, 0x0001, b"OB", &[0, 1]);
+    text(&mut meta, 0x0002, 0x0002, b"UI", class);
+    text(&mut meta, 0x0002, 0x0003, b"UI", sop);
+    text(&mut meta, 0x0002, 0x0010, b"UI", syntax);
+    text(&mut meta, 0x0002, 0x0012, b"UI", "1.2.826.0.1.3680043.10.999.1");
+    let mut prefix = vec![0; 128];
+    prefix.extend_from_slice(b"DICM");
+    element(&mut prefix, 0x0002, 0x0000, b"UL", &u32::try_from(meta.len()).unwrap().to_le_bytes());
+    prefix.extend(meta);
+    prefix
+}
+
+/// An element in Explicit VR Little Endian (PS3.5 §7.1.2); `OB`, `OV` and `OW` have the long form.
+pub(crate) fn element(into: &mut Vec<u8>, group: u16, number: u16, vr: &[u8; 2], value: &[u8]) {
     into.extend(group.to_le_bytes());
     into.extend(number.to_le_bytes());
     into.extend(vr);
-    if matches!(vr, b"OB" | b"OW") {
+    if matches!(vr, b"OB" | b"OV" | b"OW") {
         into.extend([0, 0]);
         into.extend(u32::try_from(value.len()).unwrap().to_le_bytes());
     } else {

@@ -9,8 +9,11 @@
     reason = "what tests share may fail as they do"
 )]
 
+pub mod association;
 pub mod corpus;
+pub mod dicom_web;
 pub mod generate;
+pub mod image;
 pub mod lossy_proxy;
 pub mod oracle;
 pub mod peers;
@@ -18,3 +21,4 @@ pub mod s3_server;
 pub mod scripted_server;
 pub mod sender;
 pub mod vellum;
+pub mod whole_slide;

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use crate::generate::data_set;
 use crate::sender::{Digest, Tally, digest};
-use crate::vellum::DataFolder;
+use crate::vellum::{DataFolder, Server};
 
 /// How often the long form of a crash test repeats itself (`VELLUM_LONG=1`), or the short one.
 #[must_use]
@@ -21,12 +22,12 @@ pub fn is_long() -> bool {
     std::env::var_os("VELLUM_LONG").is_some_and(|value| value != "0")
 }
 
-/// Digest of every file below a folder, with how often it is there.
+/// Every file below a folder.
 ///
 /// # Panics
 /// When the disk fails.
 #[must_use]
-pub fn digests_below(folder: &Path) -> Vec<Digest> {
+pub fn files_below(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut waiting = vec![folder.to_owned()];
     while let Some(folder) = waiting.pop() {
@@ -35,25 +36,38 @@ pub fn digests_below(folder: &Path) -> Vec<Digest> {
             if path.is_dir() {
                 waiting.push(path);
             } else {
-                found.push(digest(&std::fs::read(path).expect("a file")));
+                found.push(path);
             }
         }
     }
     found
 }
 
-/// Everything that the archive gives back: digests of `export --all --versions`.
+/// Digest of every file below a folder, with how often it is there.
 ///
 /// # Panics
-/// When the export fails.
+/// When the disk fails.
 #[must_use]
-pub fn exported(data: &DataFolder) -> Vec<Digest> {
+pub fn digests_below(folder: &Path) -> Vec<Digest> {
+    files_below(folder).iter().map(|path| digest(&std::fs::read(path).expect("a file"))).collect()
+}
+
+/// What the archive gives back by `export --versions` of something, by the names in a list of what was sent: the
+/// digest of the file, or that of the data set where it went by C-STORE and the file is of the archive's making.
+fn exported(data: &DataFolder, what: &[&str], tally: &Tally) -> Vec<Digest> {
     let temporary = tempfile::tempdir_in(scratch()).expect("a folder");
     let to = temporary.path().join("exported");
-    let ran = data.run(["export", "--all", "--versions", "--to", &to.display().to_string()]);
+    let to_folder = to.display().to_string();
+    let ran = data.run([&["export", "--versions", "--to", &to_folder], what].concat());
     // 3: there is nothing.
     assert!(matches!(ran.code, 0 | 3), "export: {}\n{}", ran.out, ran.err);
-    if to.exists() { digests_below(&to) } else { Vec::new() }
+    let files = if to.exists() { files_below(&to) } else { Vec::new() };
+    let names = files.iter().map(|path| {
+        let file = std::fs::read(path).expect("a file");
+        let whole = digest(&file);
+        if tally.sent.contains(&whole) { whole } else { digest(data_set(&file)) }
+    });
+    names.collect()
 }
 
 fn scratch() -> PathBuf {
@@ -103,6 +117,17 @@ pub fn wait_for_status(data: &DataFolder, what: &str, wanted: impl Fn(&Value) ->
     panic!("waited in vain for {what}: {last}");
 }
 
+/// Starts the archive and waits until its catalog is complete.
+///
+/// # Panics
+/// When it does not start.
+#[must_use]
+pub fn serve(data: &DataFolder) -> Server {
+    let server = data.serve();
+    wait_for_status(data, "the catalog", |status| status["rebuilding"].is_null());
+    server
+}
+
 /// Seals everything, once the catalog is complete: before, sealing is refused.
 ///
 /// # Panics
@@ -117,8 +142,7 @@ pub fn seal_now(data: &DataFolder) {
 /// # Panics
 /// With what does not hold.
 pub fn holds(data: &DataFolder, tally: &Tally, when: &str) {
-    let server = data.serve();
-    wait_for_status(data, "the catalog", |status| status["rebuilding"].is_null());
+    let server = serve(data);
     gives_back(data, tally, when);
     let before = found(data);
     let _rebuilt = data.run(["rebuild"]).expect_code(0);
@@ -136,10 +160,23 @@ pub fn holds(data: &DataFolder, tally: &Tally, when: &str) {
 /// # Panics
 /// With what is missing or strange.
 pub fn gives_back(data: &DataFolder, tally: &Tally, when: &str) {
-    let exported = exported(data);
+    comes_back(data, &["--all"], tally, when);
+}
+
+/// As [`gives_back`], of one study and the list of what was sent of it.
+///
+/// # Panics
+/// With what is missing or strange.
+pub fn gives_back_study(data: &DataFolder, study: &str, tally: &Tally, when: &str) {
+    comes_back(data, &["--study", study], tally, when);
+}
+
+fn comes_back(data: &DataFolder, what: &[&str], tally: &Tally, when: &str) {
+    let exported = exported(data, what, tally);
     let there: BTreeSet<Digest> = exported.iter().cloned().collect();
     let lost: Vec<&Digest> = tally.acknowledged.difference(&there).collect();
-    assert!(lost.is_empty(), "{when}: {} of {} acknowledged are lost: {lost:?}", lost.len(), tally.acknowledged.len());
+    let (count, few) = (lost.len(), lost.iter().take(5).collect::<Vec<_>>());
+    assert!(lost.is_empty(), "{when}: {count} of {} acknowledged are lost: {few:?}…", tally.acknowledged.len());
     let strange: Vec<&Digest> = there.difference(&tally.sent).collect();
     assert!(strange.is_empty(), "{when}: {} were never sent: {strange:?}", strange.len());
     assert_eq!(exported.len(), there.len(), "{when}: something came back more than once");

@@ -9,6 +9,7 @@ use std::ffi::OsString;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use archive_core::store::{S3Credentials, S3Options};
@@ -21,9 +22,10 @@ const SECRET_KEY: &str = "visibly-a-test-secret";
 /// The server is asked every 50 ms whether it is up, this often.
 const TRIES: u32 = 400;
 
-/// A server that runs as long as this lives.
+/// A server that runs as long as this lives, or until it is stopped.
 #[derive(Debug)]
 pub struct S3Server {
+    program: PathBuf,
     process: Child,
     port: u16,
     folder: TempDir,
@@ -43,15 +45,31 @@ impl S3Server {
         std::fs::write(folder.path().join("access"), ACCESS_KEY).unwrap();
         std::fs::write(folder.path().join("secret"), format!("{SECRET_KEY}\n")).unwrap();
         // Another process may take the port between our asking and the server's: then it ends, and the next is tried.
-        (0..5).find_map(|_| Self::start_on_free_port(&program, folder.path())).map(|(process, port)| Self {
-            process,
-            port,
-            folder,
-        })
+        (0..5)
+            .find_map(|_| {
+                let port = free_port();
+                let process = Self::start_on(port, &program, folder.path())?;
+                Some((process, port))
+            })
+            .map(|(process, port)| Self { program, process, port, folder })
     }
 
-    fn start_on_free_port(program: &Path, folder: &Path) -> Option<(Child, u16)> {
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+    /// The server goes away; what it holds stays.
+    pub fn stop(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+
+    /// A server that was stopped comes back, where it was and with what it held.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start_again(&mut self) {
+        let process = Self::start_on(self.port, &self.program, self.folder.path());
+        self.process = process.unwrap_or_else(|| panic!("{BINARY} did not start again on port {}", self.port));
+    }
+
+    fn start_on(port: u16, program: &Path, folder: &Path) -> Option<Child> {
         let mut process = Command::new(program)
             .args(["--host", "127.0.0.1", "--port", &port.to_string()])
             .args(["--access-key", ACCESS_KEY, "--secret-key", SECRET_KEY])
@@ -66,7 +84,7 @@ impl S3Server {
                 return None;
             }
             if TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok() {
-                return Some((process, port));
+                return Some(process);
             }
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -94,14 +112,21 @@ impl S3Server {
 
     /// What the program's environment says where this bucket is its store `main`, credentials included.
     #[must_use]
-    pub fn environment(&self) -> Vec<(&'static str, String)> {
+    pub fn environment(&self) -> Vec<(String, String)> {
+        self.environment_as("MAIN", self.port)
+    }
+
+    /// As [`S3Server::environment`], for a store of another name, through something else that listens on this machine.
+    #[must_use]
+    pub fn environment_as(&self, store: &str, port: u16) -> Vec<(String, String)> {
+        let of_store = |key: &str, value: &str| (format!("VELLUM_STORES__{store}__{key}"), value.to_owned());
         vec![
-            ("VELLUM_STORES__MAIN__KIND", "s3".to_owned()),
-            ("VELLUM_STORES__MAIN__ENDPOINT", format!("http://127.0.0.1:{}", self.port)),
-            ("VELLUM_STORES__MAIN__BUCKET", BUCKET.to_owned()),
-            ("VELLUM_STORES__MAIN__ALLOW_HTTP", "true".to_owned()),
-            ("AWS_ACCESS_KEY_ID", ACCESS_KEY.to_owned()),
-            ("AWS_SECRET_ACCESS_KEY", SECRET_KEY.to_owned()),
+            of_store("KIND", "s3"),
+            of_store("ENDPOINT", &format!("http://127.0.0.1:{port}")),
+            of_store("BUCKET", BUCKET),
+            of_store("ALLOW_HTTP", "true"),
+            ("AWS_ACCESS_KEY_ID".to_owned(), ACCESS_KEY.to_owned()),
+            ("AWS_SECRET_ACCESS_KEY".to_owned(), SECRET_KEY.to_owned()),
         ]
     }
 
@@ -124,6 +149,16 @@ impl Drop for S3Server {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// A port that nobody uses, and that the system gives nobody who asks for any (it gives those from 32768 on): a server
+/// that stops finds its port free when it comes back.
+fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    // Tests that run beside this one are processes of neighbouring numbers: far apart, they do not meet.
+    let first = u16::try_from(std::process::id().wrapping_mul(7919) % 16384).unwrap();
+    let ports = std::iter::repeat_with(|| 16384 + (first + NEXT.fetch_add(1, Ordering::Relaxed)) % 16384);
+    ports.take(16384).find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok()).expect("a free port")
 }
 
 fn program() -> Option<PathBuf> {

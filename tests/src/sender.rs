@@ -2,18 +2,22 @@
 //! the archive can touch it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use sha2::{Digest as _, Sha256};
 
-/// SHA-256 of a file, hexadecimal.
+use crate::association::Association;
+use crate::dicom_web;
+use crate::generate::{self, CT, EXPLICIT};
+use crate::vellum::Server;
+
+/// SHA-256, hexadecimal: of a file; of its data set where it went by C-STORE, for then the archive makes the file.
 pub type Digest = String;
 
-/// Digest of a file.
+/// Digest of a file, or of a data set.
 #[must_use]
 pub fn digest(file: &[u8]) -> Digest {
     hex::encode(Sha256::digest(file))
@@ -24,11 +28,11 @@ pub fn digest(file: &[u8]) -> Digest {
 pub struct Tally {
     /// Everything that was begun to be sent.
     pub sent: BTreeSet<Digest>,
-    /// What got the answer 200.
+    /// What got the answer 200, or a status of success or warning.
     pub acknowledged: BTreeSet<Digest>,
     /// What was sent whole and got no answer at all: the archive went away meanwhile.
     pub unanswered: BTreeSet<Digest>,
-    /// What got another answer, with its first line.
+    /// What got another answer, with its first line or status.
     pub refused: BTreeMap<Digest, String>,
 }
 
@@ -40,6 +44,40 @@ impl Tally {
         self.unanswered.extend(other.unanswered);
         self.refused.extend(other.refused);
     }
+
+    /// Counts as acknowledged only what was so at an earlier moment; what came later may be there or not.
+    pub fn count_only(&mut self, acknowledged: &BTreeSet<Digest>) {
+        let (kept, later) =
+            std::mem::take(&mut self.acknowledged).into_iter().partition(|name| acknowledged.contains(name));
+        self.acknowledged = kept;
+        let later: BTreeSet<Digest> = later;
+        self.unanswered.extend(later);
+    }
+}
+
+/// The door that is sent to, and where it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Door {
+    /// STOW-RS, a request for each file.
+    Stow(SocketAddr),
+    /// C-STORE, a message for each data set.
+    CStore(SocketAddr),
+}
+
+impl Door {
+    /// One door of a server and the other in turn.
+    #[must_use]
+    pub const fn alternately(round: usize, server: &Server) -> Self {
+        if round.is_multiple_of(2) { Self::Stow(server.http) } else { Self::CStore(server.dimse) }
+    }
+
+    /// By what the list knows a file that goes through this door.
+    fn name(self, file: &[u8]) -> Digest {
+        match self {
+            Self::Stow(_) => digest(file),
+            Self::CStore(_) => digest(generate::data_set(file)),
+        }
+    }
 }
 
 /// Files on their way.
@@ -50,19 +88,22 @@ pub struct Sending {
     acknowledgements: Receiver<()>,
 }
 
-/// Connections at once.
+/// Connections, or associations, at once.
 const CONNECTIONS: usize = 6;
 
 impl Sending {
-    /// Begins to send files by STOW-RS, a request each.
+    /// Begins to send files, as [`crate::generate`] makes them.
     #[must_use]
-    pub fn start(to: SocketAddr, files: Vec<Vec<u8>>) -> Self {
+    pub fn start(door: Door, files: Vec<Vec<u8>>) -> Self {
         let queue = Arc::new(Mutex::new(files.into_iter()));
         let tally = Arc::new(Mutex::new(Tally::default()));
         let (told, acknowledgements) = mpsc::channel();
         let threads = (0..CONNECTIONS).map(|_| {
-            let (queue, tally, told) = (Arc::clone(&queue), Arc::clone(&tally), told.clone());
-            std::thread::spawn(move || send_from(to, &queue, &tally, &told))
+            let one = One { door, queue: Arc::clone(&queue), tally: Arc::clone(&tally), acknowledged: told.clone() };
+            std::thread::spawn(move || match door {
+                Door::Stow(to) => one.by_stow(to),
+                Door::CStore(to) => one.by_c_store(to),
+            })
         });
         Self { threads: threads.collect(), tally, acknowledgements }
     }
@@ -70,6 +111,15 @@ impl Sending {
     /// Waits for so many acknowledgements, or until there will be none any more.
     pub fn wait_for_acknowledgements(&self, count: usize) {
         let _waited = self.acknowledgements.iter().take(count).count();
+    }
+
+    /// What is acknowledged at this moment.
+    ///
+    /// # Panics
+    /// When a sending thread did.
+    #[must_use]
+    pub fn acknowledged(&self) -> BTreeSet<Digest> {
+        self.tally.lock().expect("the list").acknowledged.clone()
     }
 
     /// Waits until everything was sent, or the archive is gone; gives the list.
@@ -85,70 +135,87 @@ impl Sending {
     }
 }
 
-/// Sends files and waits for all answers.
+/// Sends files by STOW-RS and waits for all answers.
 ///
 /// # Panics
 /// When a file was not acknowledged.
 #[must_use]
 pub fn send(to: SocketAddr, files: Vec<Vec<u8>>) -> Tally {
+    send_by(Door::Stow(to), files)
+}
+
+/// Sends files and waits for all answers.
+///
+/// # Panics
+/// When a file was not acknowledged.
+#[must_use]
+pub fn send_by(door: Door, files: Vec<Vec<u8>>) -> Tally {
     let count = files.len();
-    let tally = Sending::start(to, files).finish();
+    let tally = Sending::start(door, files).finish();
     assert_eq!(tally.acknowledged.len(), count, "refused: {:?}", tally.refused);
     tally
 }
 
-fn send_from(
-    to: SocketAddr,
-    queue: &Mutex<std::vec::IntoIter<Vec<u8>>>,
-    tally: &Mutex<Tally>,
-    acknowledged: &Sender<()>,
-) {
-    loop {
-        let Some(file) = queue.lock().expect("the queue").next() else { return };
-        let name = digest(&file);
-        tally.lock().expect("the list").sent.insert(name.clone());
-        // Not sent whole: the archive is gone.
-        let Ok(stream) = put(to, &file) else { return };
-        let answer = first_line(stream);
-        let mut tally = tally.lock().expect("the list");
-        match answer {
-            None => {
-                tally.unanswered.insert(name);
+/// One of those who send.
+struct One {
+    door: Door,
+    queue: Arc<Mutex<std::vec::IntoIter<Vec<u8>>>>,
+    tally: Arc<Mutex<Tally>>,
+    acknowledged: Sender<()>,
+}
+
+impl One {
+    fn by_stow(&self, to: SocketAddr) {
+        while let Some((file, name)) = self.next() {
+            // Not sent whole: the archive is gone.
+            let Ok(stream) = dicom_web::send(to, file.len() as u64, file.as_slice()) else { return };
+            let line = dicom_web::first_line(stream);
+            let is_success = line.as_ref().is_some_and(|line| line.starts_with("HTTP/1.1 200"));
+            if !self.note(name, is_success, line) {
                 return;
-            }
-            Some(line) if line.starts_with("HTTP/1.1 200") => {
-                tally.acknowledged.insert(name);
-                // Nobody may be waiting any more.
-                let _nobody = acknowledged.send(());
-            }
-            Some(line) => {
-                tally.refused.insert(name, line);
             }
         }
     }
-}
 
-/// Sends one request whole.
-fn put(to: SocketAddr, file: &[u8]) -> std::io::Result<TcpStream> {
-    let mut body = b"--edge\r\nContent-Type: application/dicom\r\n\r\n".to_vec();
-    body.extend_from_slice(file);
-    body.extend_from_slice(b"\r\n--edge--\r\n");
-    let head = format!(
-        "POST /dicom-web/studies HTTP/1.1\r\nHost: {to}\r\nAccept: application/dicom+json\r\nConnection: close\r\n\
-         Content-Type: multipart/related; type=\"application/dicom\"; boundary=edge\r\nContent-Length: {}\r\n\r\n",
-        body.len()
-    );
-    let mut stream = TcpStream::connect(to)?;
-    stream.write_all(head.as_bytes())?;
-    stream.write_all(&body)?;
-    Ok(stream)
-}
+    fn by_c_store(&self, to: SocketAddr) {
+        let Ok(mut association) = Association::open(to, CT, EXPLICIT) else { return };
+        while let Some((file, name)) = self.next() {
+            // Not sent whole: the archive is gone.
+            let Ok(()) = association.send(generate::sop(&file), generate::data_set(&file)) else { return };
+            let status = association.status().ok();
+            let is_success = status.is_some_and(|status| status == 0 || status >> 12 == 0xB);
+            if !self.note(name, is_success, status.map(|status| format!("{status:04X}H"))) {
+                return;
+            }
+        }
+        // The archive may go away just now; what was acknowledged stays so.
+        let _released = association.release();
+    }
 
-/// The first line of the answer, if one came whole.
-fn first_line(mut stream: TcpStream) -> Option<String> {
-    let mut answer = Vec::new();
-    // An answer that breaks off after its first line was given all the same.
-    let _broken_off = stream.read_to_end(&mut answer);
-    let end = answer.windows(2).position(|two| two == b"\r\n")?;
-    Some(String::from_utf8_lossy(answer.get(..end)?).into_owned())
+    fn next(&self) -> Option<(Vec<u8>, Digest)> {
+        let file = self.queue.lock().expect("the queue").next()?;
+        let name = self.door.name(&file);
+        self.tally.lock().expect("the list").sent.insert(name.clone());
+        Some((file, name))
+    }
+
+    /// Notes an answer; `false` when there was none.
+    fn note(&self, name: Digest, is_success: bool, answer: Option<String>) -> bool {
+        let mut tally = self.tally.lock().expect("the list");
+        match answer {
+            None => {
+                tally.unanswered.insert(name);
+                return false;
+            }
+            Some(_) if is_success => {
+                tally.acknowledged.insert(name);
+                // Nobody may be waiting any more.
+                let _nobody = self.acknowledged.send(());
+            }
+            Some(answer) => {
+                tally.refused.insert(name, answer);
+            }
+        }
+        true
+    }
 }

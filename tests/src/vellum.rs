@@ -57,7 +57,8 @@ impl DataFolder {
         let temporary = tempfile::tempdir_in(scratch()).expect("a temporary folder");
         let path = temporary.path().join("data");
         let wants_bucket = std::env::var_os("VELLUM_TEST_STORE").is_some_and(|store| store == "s3");
-        let bucket = wants_bucket.then(|| S3Server::start().expect("VELLUM_TEST_STORE=s3 needs an S3-compatible server"));
+        let bucket =
+            wants_bucket.then(|| S3Server::start().expect("VELLUM_TEST_STORE=s3 needs an S3-compatible server"));
         let mut environment = Self::defaults();
         for (key, value) in bucket.iter().flat_map(S3Server::environment) {
             environment.push((key.to_owned(), value));
@@ -252,6 +253,17 @@ impl Server {
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// The most memory that it ever held, in bytes (`VmHWM` of proc(5)).
+    ///
+    /// # Panics
+    /// When it does not run any more.
+    #[must_use]
+    pub fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("a running process");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("VmHWM");
+        line.trim().trim_end_matches(" kB").parse::<u64>().expect("kilobytes") * 1024
     }
 
     /// The beginning of DICOMweb URLs.

@@ -6,9 +6,11 @@ use std::process::Command;
 
 use serde_json::Value;
 use system_tests::generate::{Generator, Numbers};
+use system_tests::lossy_proxy::LossyProxy;
 use system_tests::oracle::{gives_back, holds, seal_now, wait_for_status};
-use system_tests::sender::{Sending, Tally, send};
-use system_tests::vellum::DataFolder;
+use system_tests::s3_server::S3Server;
+use system_tests::sender::{Door, Sending, Tally, send, send_by};
+use system_tests::vellum::{DataFolder, Server};
 
 fn packs_below(store: &Path) -> Vec<PathBuf> {
     let mut packs = Vec::new();
@@ -95,7 +97,7 @@ fn i1_the_archive_comes_back_from_the_journals_mirror_alone() {
     let mut tally = send(server.http, make.files(&study, 0, 20, 4096));
     seal_now(&data);
     let study = make.study();
-    let sending = Sending::start(server.http, make.files(&study, 0, 200, 4096));
+    let sending = Sending::start(Door::Stow(server.http), make.files(&study, 0, 200, 4096));
     sending.wait_for_acknowledgements(60);
     server.kill();
     tally.add(sending.finish());
@@ -104,6 +106,45 @@ fn i1_the_archive_comes_back_from_the_journals_mirror_alone() {
     // The journal is whole again: the mirror may go.
     std::fs::remove_dir_all(&mirror).unwrap();
     holds(&data, &tally, "mirror deleted after that");
+}
+
+#[test]
+fn a_lost_pack_is_told_by_every_verb_and_what_it_held_comes_back_with_it() {
+    // Small segments: the journal soon forgets what is sealed, and cannot stand in for the pack.
+    let data = sealed_by_hand().with("VELLUM_JOURNAL__SEGMENT", "1MiB");
+    let store = data.path().join("store");
+    let mut make = Generator::new(Numbers::announced("lost pack"));
+    let server = data.serve();
+    let study = make.study();
+    let mut tally = send(server.http, make.files(&study, 0, 3, 256));
+    seal_now(&data);
+    let lost = packs_below(&store).remove(0);
+    let kept = make.study();
+    tally.add(send(server.http, make.files(&kept, 0, 10, 256 * 1024)));
+    seal_now(&data);
+    assert_eq!(server.stop(), 0);
+    let aside = data.path().join("aside.zip");
+    std::fs::rename(&lost, &aside).unwrap();
+    std::fs::remove_dir_all(data.path().join("catalog")).unwrap();
+
+    let server = data.serve();
+    wait_for_status(&data, "the case", |status| status["unreadable_packs"] == 1);
+    wait_for_status(&data, "the catalog", |status| status["rebuilding"].is_null());
+    let shown = data.run(["show", &study]).expect_code(1);
+    assert!(shown.err.contains("no store has a good copy"), "{}", shown.err);
+    let found = data.run(["find", "--level", "study"]).expect_code(0);
+    assert!(found.err.contains("without a good copy"), "{}", found.err);
+    let target = data.path().with_extension("exported");
+    let exported = data.run(["export", "--all", "--to", &target.display().to_string()]).expect_code(1);
+    assert!(exported.err.contains("10 files were exported"), "{}", exported.err);
+    assert_eq!(server.stop(), 0);
+
+    std::fs::rename(&aside, &lost).unwrap();
+    let server = data.serve();
+    let whole = |status: &Value| status["unreadable_packs"] == 0 && status["open_cases"] == 0;
+    wait_for_status(&data, "the pack", whole);
+    assert_eq!(server.stop(), 0);
+    holds(&data, &tally, "put back");
 }
 
 #[test]
@@ -143,6 +184,117 @@ fn i8_a_required_store_that_is_away_delays_sealing_and_is_complete_afterwards() 
     assert!(pack_names(&second).iter().all(|pack| in_main.contains(pack)));
     is_whole_alone(&main);
     is_whole_alone(&second);
+}
+
+/// An archive with a store that gets copies, often looked after.
+fn with_lagging(second: impl IntoIterator<Item = (String, String)>) -> DataFolder {
+    let data = sealed_by_hand()
+        .with("VELLUM_STORES__MAIN__PATH", "main-store")
+        .with("VELLUM_STORES__SECOND__ROLE", "lagging")
+        .with("VELLUM_COPIES__EVERY", "200ms");
+    second.into_iter().fold(data, |data, (key, value)| data.with(&key, value))
+}
+
+/// Sends a study by each door and seals it.
+fn send_and_seal(data: &DataFolder, server: &Server, make: &mut Generator) -> Tally {
+    let mut tally = Tally::default();
+    for door in [Door::Stow(server.http), Door::CStore(server.dimse)] {
+        let study = make.study();
+        tally.add(send_by(door, make.files(&study, 0, 5, 2048)));
+        seal_now(data);
+    }
+    tally
+}
+
+/// The packs that the ledger says were copied to the store `second`, in the order of their names; each once.
+fn copied(data: &DataFolder) -> Vec<String> {
+    let status = wait_for_status(data, "the store's id", |status| status["stores"].is_array());
+    let of_second = |store: &&Value| store["name"] == "second";
+    let id = status["stores"].as_array().unwrap().iter().find(of_second).unwrap()["id"].clone();
+    let shown = data.run(["ledger", "show", "--kind", "copied", "--json"]).expect_code(0).json_lines();
+    let of_second = shown.iter().filter(|entry| entry["store"] == id);
+    let mut packs: Vec<String> = of_second.map(|entry| format!("{}.zip", entry["pack"].as_str().unwrap())).collect();
+    packs.sort();
+    packs
+}
+
+/// A lagging store goes away while the archive serves, and comes back.
+fn goes_away_and_comes_back(data: &DataFolder, second: &Path, mut be: impl FnMut(bool)) {
+    let mut make = Generator::new(Numbers::announced("lagging store away"));
+    let main = data.path().join("main-store");
+    let is_complete = |count: usize| {
+        wait_for_status(data, "every copy", |_| pack_names(second) == pack_names(&main));
+        wait_for_status(data, "every entry of a copy", |_| copied(data) == pack_names(&main));
+        wait_for_status(data, "a ledger that is whole", |status| {
+            status["stores"].as_array().unwrap().iter().all(|store| store["lag"] == 0 && store["state"] == "ok")
+        });
+        assert_eq!(pack_names(&main).len(), count);
+    };
+    let mut server = data.serve();
+    let mut tally = send_and_seal(data, &server, &mut make);
+    is_complete(2);
+    for round in 1..3 {
+        be(false);
+        tally.add(send_and_seal(data, &server, &mut make));
+        assert!(server.wait_for("a store is not complete yet").is_some(), "it is tried while it is away");
+        assert_eq!(pack_names(&main).len(), 2 + 2 * round, "sealing does not wait for it");
+        gives_back(data, &tally, "while the store is away");
+        be(true);
+        is_complete(2 + 2 * round);
+        // What was said of the time before.
+        let _earlier = server.log();
+    }
+    assert_eq!(server.stop(), 0);
+    holds(data, &tally, "the store is back");
+    assert_eq!(copied(data), pack_names(&main), "nothing is copied twice");
+}
+
+#[test]
+fn i8_a_lagging_folder_that_goes_away_and_comes_back_is_completed() {
+    let data = with_lagging([("VELLUM_STORES__SECOND__PATH".to_owned(), "second-store".to_owned())]);
+    let (second, away) = (data.path().join("second-store"), data.path().join("away"));
+    goes_away_and_comes_back(&data, &second, |there| {
+        let (from, to) = if there { (&away, &second) } else { (&second, &away) };
+        assert!(!to.exists(), "a store that is away is not made anew");
+        std::fs::rename(from, to).unwrap();
+    });
+    is_whole_alone(&second);
+}
+
+#[test]
+fn i8_a_lagging_bucket_whose_server_stops_and_starts_again_is_completed() {
+    let Some(bucket) = S3Server::start() else { return };
+    let data = with_lagging(bucket.environment_as("SECOND", bucket.port()));
+    let second = bucket.bucket_folder();
+    let mut bucket = bucket;
+    goes_away_and_comes_back(&data, &second, |there| if there { bucket.start_again() } else { bucket.stop() });
+    is_whole_alone(&second);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lagging_store_that_does_not_answer_holds_up_neither_sealing_nor_the_end() {
+    let Some(bucket) = S3Server::start() else { return };
+    let proxy = LossyProxy::to(bucket.port()).await;
+    let data = with_lagging(bucket.environment_as("SECOND", proxy.port())).with("VELLUM_SEAL__QUIET", "1ms");
+    let mut make = Generator::new(Numbers::announced("lagging store stalls"));
+    let server = data.serve();
+    let study = make.study();
+    let mut tally = send(server.http, make.files(&study, 0, 5, 1024));
+    wait_for_status(&data, "the first copy", |_| copied(&data).len() == 1);
+    proxy.stall(true);
+    let study = make.study();
+    tally.add(send(server.http, make.files(&study, 0, 5, 1024)));
+    wait_for_status(&data, "a store that is asked and does not answer", |_| proxy.kept_back() > 0);
+    let study = make.study();
+    tally.add(send(server.http, make.files(&study, 0, 5, 1024)));
+    wait_for_status(&data, "an empty journal", |status| status["journal"]["live_receipts"] == 0);
+    assert_eq!(copied(&data).len(), 1, "nothing is copied meanwhile");
+    assert_eq!(server.stop(), 0, "it ends while the store does not answer");
+    proxy.stall(false);
+    let server = data.serve();
+    wait_for_status(&data, "the copies", |_| pack_names(&bucket.bucket_folder()).len() == 3);
+    assert_eq!(server.stop(), 0);
+    holds(&data, &tally, "the store answers again");
 }
 
 #[test]

@@ -287,3 +287,43 @@ fn i15_the_extract_scripts_of_then_and_now_read_the_golden_store() {
         assert!(found.is_subset(&digests_of(list.keys())), "{}: {}", script.display(), ran.out);
     }
 }
+
+#[test]
+fn what_lies_in_reserved_folders_is_passed_over_and_left() {
+    let (Some(python), Some(_)) = (python(), peers::program("zstd")) else { return };
+    let data = DataFolder::fresh();
+    let _created = data.run(["seal", "--now"]).expect_code(0);
+    let store = data.path().join("store");
+    let content = b"{\"nonce\":\"00\",\"reason\":\"of a later version\"}".as_slice();
+    let digest = hex::encode(Sha256::digest(content));
+    let reserved = [
+        format!("documents/{}/{digest}.json", &digest[..2]),
+        "documents/rubbish".to_owned(),
+        "quarantine/studies/1.2.3/old.zip".to_owned(),
+        "access/2026/11.jsonl.zst".to_owned(),
+    ];
+    for name in &reserved {
+        let path = store.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+    }
+    for file in corpus::files().into_iter().flatten().filter(corpus::CorpusFile::is_expected).take(1) {
+        let _imported = data.run(["import", &file.path.display().to_string()]).expect_code(0);
+    }
+    for verb in [&["seal", "--now"][..], &["rebuild"], &["verify"], &["ledger", "verify"], &["status"]] {
+        let _ran = data.run(verb.iter().copied()).expect_code(0);
+    }
+    let mut script = Command::new(python);
+    let _verified = Ran::from(script.arg(store.join("extract.py")).arg("verify").output().unwrap()).expect_code(0);
+    let _read = read(["store".as_ref(), store.as_os_str()]).unwrap().expect_code(0);
+    let mut found: Vec<String> = ["documents", "quarantine", "access"]
+        .iter()
+        .flat_map(|folder| files_below(&store.join(folder), ""))
+        .inspect(|path| assert_eq!(std::fs::read(path).unwrap(), content, "{}", path.display()))
+        .map(|path| path.strip_prefix(&store).unwrap().display().to_string())
+        .collect();
+    found.sort();
+    let mut expected = reserved.to_vec();
+    expected.sort();
+    assert_eq!(found, expected);
+}

@@ -231,6 +231,53 @@ fn export(data: &DataFolder, name: &str) -> (i32, BTreeSet<Vec<u8>>) {
     (ran.code, digests)
 }
 
+/// What is in the files of a folder, by name.
+fn files_below(folder: &Path) -> BTreeSet<(String, Vec<u8>)> {
+    let mut found = BTreeSet::new();
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            found.extend(files_below(&path));
+        } else {
+            let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+            found.insert((name, Sha256::digest(std::fs::read(&path).expect("a file")).to_vec()));
+        }
+    }
+    found
+}
+
+#[test]
+fn i2_export_and_extract_py_give_the_same_files_and_none_for_a_data_set_that_came_without() {
+    let Some(python) = peers::python() else { return };
+    let data = DataFolder::fresh();
+    let variants = Variants::beside(&data, &python);
+    variants.import(&data, "original", "A");
+    // The same data set over C-STORE: no file comes with it.
+    let server = data.serve();
+    let original = variants.path("original").display().to_string();
+    assert_eq!(at_once(&python, &["c-store", &server.dimse.port().to_string(), "VELLUM", "1", &original]), ["0000"]);
+    assert_eq!(server.stop(), 0);
+    // And in a file with another preamble.
+    let mut other = std::fs::read(variants.path("original")).expect("a file");
+    other[..4].copy_from_slice(b"TIFF");
+    std::fs::write(variants.path("preamble"), &other).expect("room");
+    variants.import(&data, "preamble", "A");
+    let held = versions(&data, STUDY);
+    assert_eq!((held.len(), receipts(&held).len()), (1, 3));
+    seal(&data);
+
+    let (exported, extracted) = (data.path().with_extension("exported"), data.path().with_extension("extracted"));
+    let _exported = data.run(["export", "--all", "--versions", "--to", &exported.display().to_string()]).expect_code(0);
+    let script = data.path().join("store/extract.py");
+    let ran = Command::new("python3").arg(script).arg("extract").arg(&extracted).arg("--all-versions").status();
+    assert!(ran.expect("python3").success());
+    let files = files_below(&exported);
+    assert_eq!(files, files_below(&extracted));
+    let original = std::fs::read(variants.path("original")).expect("a file");
+    let expected: BTreeSet<Vec<u8>> = [original, other].iter().map(|file| Sha256::digest(file).to_vec()).collect();
+    assert_eq!(files.into_iter().map(|(_, digest)| digest).collect::<BTreeSet<_>>(), expected);
+}
+
 #[test]
 fn i9_a_damaged_sealed_copy_is_not_served_and_is_healed_when_the_instance_comes_again() {
     let Some(python) = peers::python() else { return };

@@ -20,7 +20,7 @@ fn files() -> Option<Vec<CorpusFile>> {
 }
 
 fn data_in(bucket: &S3Server) -> DataFolder {
-    bucket.environment().into_iter().fold(DataFolder::fresh(), |data, (key, value)| data.with(key, value))
+    bucket.environment().into_iter().fold(DataFolder::fresh(), |data, (key, value)| data.with(&key, value))
 }
 
 fn contents(folder: &Path) -> BTreeSet<Vec<u8>> {

@@ -136,8 +136,11 @@ fn exports(data: &DataFolder, to: &Path) {
     let one = to.join("one");
     let _study = data.run(["export", "--study", REPORT, "--to", &text(&one)]).expect_code(0);
     assert_eq!(files_below(&one).len(), 1);
-    let none = to.join("none");
-    let _nothing = data.run(["export", "--study", "1.2.3", "--to", &text(&none)]).expect_code(3);
+    for nothing in ["none", "none.zip"].map(|name| to.join(name)) {
+        let ran = data.run(["export", "--study", "1.2.3", "--to", &text(&nothing)]).expect_code(3);
+        assert!(ran.err.contains("nothing"), "{ran:?}");
+        assert!(!nothing.exists(), "{} was made for nothing", nothing.display());
+    }
 }
 
 #[test]
@@ -179,6 +182,52 @@ fn a_wrong_command_line_ends_with_2() {
     {
         assert!(help.out.contains(line), "{}", help.out);
     }
+}
+
+#[test]
+fn a_search_for_what_is_no_attribute_names_the_nearest_one() {
+    let data = sealed_by_hand();
+    let server = data.serve();
+    for (wrong, nearest) in [
+        ("PatientsName=X*", "did you mean PatientName?"),
+        ("patientid=4711", "did you mean PatientID?"),
+        ("StudyInstanceUid=1.2", "did you mean StudyInstanceUID?"),
+        ("Qwertz=Jane", "write an attribute's keyword"),
+    ] {
+        let ran = data.run(["find", wrong]).expect_code(2);
+        let (key, value) = wrong.split_once('=').unwrap();
+        assert!(ran.out.is_empty() && ran.err.contains(nearest) && ran.err.contains(key), "{ran:?}");
+        assert!(!ran.err.contains(value), "a value may be patient data: {}", ran.err);
+    }
+    assert_eq!(server.stop(), 0);
+    let _stopped = data.run(["find", "PatientsName=X"]).expect_code(2);
+}
+
+#[test]
+fn an_import_of_what_is_not_there_says_what_to_do_and_touches_nothing() {
+    let data = sealed_by_hand();
+    let nowhere = text(&beside(&data, "nowhere"));
+    let _refused = data.run(["import", &nowhere]).expect_code(2);
+    assert!(!data.path().exists(), "no archive is made for it");
+    std::fs::create_dir_all(data.path()).unwrap();
+    let report = beside(&data, "report.jsonl");
+    std::fs::write(&report, "an earlier report\n").unwrap();
+    let ran = data.run(["import", &text(&tour()), &nowhere, "--report", &text(&report)]).expect_code(2);
+    assert!(ran.err.contains(&nowhere) && ran.err.contains("nothing was imported"), "{}", ran.err);
+    assert_eq!(std::fs::read_to_string(&report).unwrap(), "an earlier report\n", "the report was written over");
+    assert!(both(&data, &["find"], 3).is_empty());
+}
+
+#[test]
+fn keys_that_contradict_each_other_are_refused_with_both_names() {
+    let data = sealed_by_hand().with("VELLUM_JOURNAL__CAP", "32MiB");
+    for verb in [["config", "check"].as_slice(), &["serve"]] {
+        let ran = data.run(verb.iter().copied()).expect_code(2);
+        assert!(ran.err.contains("journal.cap") && ran.err.contains("journal.segment"), "{}", ran.err);
+    }
+    let data = sealed_by_hand().with("VELLUM_SEAL__MAX_AGE", "1h");
+    let ran = data.run(["config", "check"]).expect_code(2);
+    assert!(ran.err.contains("seal.quiet") && ran.err.contains("seal.max_age"), "{}", ran.err);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use archive_core::archive::{Archive, ArchiveError, Held, OpenVersion, SelectCursor, Selection};
+use archive_core::archive::{Archive, ArchiveError, DistinctFile, Held, OpenVersion, SelectCursor, Selection};
 use archive_core::identifiers::{ContentId, SeriesUid, SopUid, StudyUid, uid_path_component};
 use axum::Json;
 use axum::body::Body;
@@ -85,23 +85,24 @@ pub async fn files(
         let open = archive.open_version(&caller(), held).await?;
         let distinct = open.distinct_files();
         let wanted = if parameters.versions { distinct.len() } else { 1 };
-        files.extend((0..wanted).map(|index| file_entry(held, &open, index)));
+        files.extend(distinct.iter().take(wanted).enumerate().map(|(index, file)| file_entry(held, file, index)));
     }
     Ok(Json(json!({ "files": files, "next": next.map(|cursor| cursor.0) })))
 }
 
-/// Name and address of one file. A version that is not current has its content id in its name, so that no two collide.
-fn file_entry(held: &Held, open: &OpenVersion, index: usize) -> Value {
+/// Name and address of one file. A version that is not current has its content id in its name, a further file of a version
+/// the receipt that brought it, so that no two collide.
+fn file_entry(held: &Held, file: &DistinctFile, index: usize) -> Value {
     let keys = &held.keys;
     let mut name = uid_path_component(keys.sop.as_str());
     if !held.current {
         name.push_str(&format!("~{}~{}", held.content, uid_path_component(held.transfer_syntax.as_str())));
     }
     if index > 0 {
-        name.push_str(&format!("~{index}"));
+        name.push_str(&format!("~r{}-{}", file.receipt.epoch, file.receipt.number));
     }
     let folders = [keys.study.as_str(), keys.series.as_str()].map(uid_path_component);
-    let prefix = open.distinct_files().get(index).map_or(0, |file| file.prefix.len()) as u64;
+    let prefix = file.prefix.len() as u64;
     let escape =
         |text: &str| percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string();
     json!({

@@ -114,7 +114,43 @@ fn parse_like(default: Option<&Value>, text: &str) -> Value {
     parsed.unwrap_or_else(|| Value::String(text.to_owned()))
 }
 
+/// Pairs of keys that cannot both hold; each message names both.
+fn check_pairs(config: &Config) -> Result<(), ConfigError> {
+    let (journal, seal) = (&config.journal, &config.seal);
+    let (http, dimse) = (config.http.listen, config.dimse.listen);
+    let pairs = [
+        (
+            journal.cap < journal.segment,
+            format!(
+                "journal.cap = {} is less than journal.segment = {}: not one segment would fit, and nothing could be received",
+                journal.cap, journal.segment
+            ),
+        ),
+        (
+            journal.memory < journal.inline,
+            format!(
+                "journal.memory = {} is less than journal.inline = {}: an instance of that size could never be gathered in memory",
+                journal.memory, journal.inline
+            ),
+        ),
+        (
+            seal.quiet > seal.max_age,
+            format!(
+                "seal.quiet = {} is more than seal.max_age = {}: studies would always be sealed by their age, never for being quiet",
+                seal.quiet, seal.max_age
+            ),
+        ),
+        (
+            http == dimse && http.port() != 0,
+            format!("http.listen and dimse.listen are both {http}: each needs a port of its own"),
+        ),
+    ];
+    let wrong = pairs.into_iter().find(|(is_wrong, _)| *is_wrong);
+    wrong.map_or(Ok(()), |(_, what)| Err(ConfigError::Value(what)))
+}
+
 fn check(config: &Config) -> Result<(), ConfigError> {
+    check_pairs(config)?;
     let wrong = |what: String| Err(ConfigError::Value(what));
     if AeTitle::parse(&config.dimse.ae_title).is_err() {
         return wrong(
@@ -135,6 +171,11 @@ fn check(config: &Config) -> Result<(), ConfigError> {
     for (name, store) in &config.stores {
         if store.kind == StoreKind::S3 && store.bucket.is_empty() {
             return wrong(format!("stores.{name}.bucket is empty: an S3 store needs one"));
+        }
+        if store.access_key_file.as_os_str().is_empty() != store.secret_key_file.as_os_str().is_empty() {
+            return wrong(format!(
+                "stores.{name}.access_key_file and stores.{name}.secret_key_file go together: name both or neither"
+            ));
         }
         if *name == config.ledger.home && store.role == StoreRole::Lagging {
             return wrong(format!("stores.{name} is the ledger's home and cannot be lagging"));

@@ -43,6 +43,8 @@ pub struct Config {
     pub seal: SealSection,
     /// Merging of small packs.
     pub merge: MergeSection,
+    /// Copies in other stores.
+    pub copies: CopiesSection,
     /// The ledger.
     pub ledger: LedgerSection,
     /// The catalog.
@@ -65,6 +67,7 @@ impl Default for Config {
             overlay: OverlaySection::default(),
             seal: SealSection::default(),
             merge: MergeSection::default(),
+            copies: CopiesSection::default(),
             ledger: LedgerSection::default(),
             catalog: CatalogSection::default(),
             gate: GateSection::default(),
@@ -267,6 +270,20 @@ impl Default for MergeSection {
     }
 }
 
+/// `[copies]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CopiesSection {
+    /// How often stores that lack something are brought up to date.
+    pub every: Period,
+}
+
+impl Default for CopiesSection {
+    fn default() -> Self {
+        Self { every: Period::seconds(30) }
+    }
+}
+
 /// `[ledger]`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -305,11 +322,17 @@ pub struct GateSection {
     pub grace: Period,
     /// How often is looked for packs whose grace is over.
     pub every: Period,
+    /// How often is looked for packs that no ledger entry names; first when this has passed once.
+    pub orphans_every: Period,
 }
 
 impl Default for GateSection {
     fn default() -> Self {
-        Self { grace: Period::seconds(24 * 3600), every: Period::seconds(60) }
+        Self {
+            grace: Period::seconds(24 * 3600),
+            every: Period::seconds(60),
+            orphans_every: Period::seconds(24 * 3600),
+        }
     }
 }
 

@@ -48,6 +48,29 @@ fn beyond_loopback_it_refuses_to_listen() {
 }
 
 #[test]
+fn keys_that_contradict_each_other_are_both_named() {
+    let wrong = [
+        ("[journal]\ncap = \"1GiB\"\nsegment = \"2GiB\"", ["journal.cap", "journal.segment"]),
+        ("[journal]\nmemory = \"4MiB\"", ["journal.memory", "journal.inline"]),
+        ("[seal]\nquiet = \"2h\"", ["seal.quiet", "seal.max_age"]),
+        ("[dimse]\nlisten = \"127.0.0.1:8080\"", ["http.listen", "dimse.listen"]),
+        ("[stores.main]\naccess_key_file = \"/x\"", ["stores.main.access_key_file", "stores.main.secret_key_file"]),
+    ];
+    for (text, keys) in wrong {
+        let error = from(text, &[]).unwrap_err().to_string();
+        assert!(keys.iter().all(|key| error.contains(key)), "{text}: {error}");
+    }
+    // The bounds themselves are no contradiction, nor are two doors on whatever ports the system picks.
+    for text in [
+        "[journal]\ncap = \"1GiB\"\nsegment = \"1GiB\"",
+        "[seal]\nquiet = \"1h\"",
+        "[http]\nlisten = \"127.0.0.1:0\"\n[dimse]\nlisten = \"127.0.0.1:0\"",
+    ] {
+        let _fits = from(text, &[]).unwrap();
+    }
+}
+
+#[test]
 fn sizes_and_periods_read_as_people_write_them() {
     assert_eq!(ByteSize::try_from("512MiB".to_owned()), Ok(ByteSize::mib(512)));
     assert_eq!(ByteSize::mib(512).to_string(), "512MiB");

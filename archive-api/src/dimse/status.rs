@@ -1,22 +1,27 @@
-//! What the archive says, in the status codes of DIMSE (PS3.7 Annex C, PS3.4 Table B.2-1): this file and no other.
+//! What the archive says, as the status of a DIMSE response (PS3.7 Annex C): this file and no other. Which code an error
+//! of the archive has is in the table of both doors, [`StoreStatus`].
 //!
 //! The comment that goes with a status is of our own words, tags and numbers: never a value of the data set.
 
 use archive_core::archive::{ArchiveError, Received};
 use archive_core::dicom::scan::ScanError;
+use dicom_core::Tag;
+
+use crate::store_status::{StoreStatus, is_out_of_space};
+
+/// The comment on what is no fault of the peer.
+const INTERNAL: &str = "internal failure: see the archive's log";
 
 /// Characters of an Error Comment (VR LO).
 const COMMENT_CHARACTERS_MAX: usize = 64;
 
-const SUCCESS: u16 = 0x0000;
-const PROCESSING_FAILURE: u16 = 0x0110;
+const SUCCESS: u16 = StoreStatus::SUCCESS.code();
 const CLASS_NOT_SUPPORTED: u16 = 0x0122;
 const UNRECOGNIZED_OPERATION: u16 = 0x0211;
 const MISTYPED_ARGUMENT: u16 = 0x0212;
-const OUT_OF_RESOURCES: u16 = 0xA700;
-const DATA_SET_DOES_NOT_MATCH: u16 = 0xA900;
-const CLASS_DIFFERS: u16 = 0xB007;
-const CANNOT_UNDERSTAND: u16 = 0xC000;
+const DOES_NOT_MATCH: u16 = StoreStatus::DOES_NOT_MATCH.code();
+const CLASS_DIFFERS: u16 = StoreStatus::CLASS_DIFFERS.code();
+const CANNOT_UNDERSTAND: u16 = StoreStatus::CANNOT_UNDERSTAND.code();
 
 /// The outcome of an operation, as it goes into a response.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -59,7 +64,7 @@ impl DimseStatus {
     /// A900H: the command lacks a UID, so that the data set cannot match it; names the element of the command.
     pub fn command_without(element: u16) -> Self {
         let what = "a UID of the command is missing or empty";
-        Self { offending: Some((0x0000, element)), ..Self::with(DATA_SET_DOES_NOT_MATCH, what) }
+        Self { offending: Some((0x0000, element)), ..Self::with(DOES_NOT_MATCH, what) }
     }
 
     /// Success, or B007H where another class was announced than the data set's.
@@ -75,42 +80,24 @@ impl DimseStatus {
 
     /// What an error of the archive is for the peer.
     pub fn of_error(error: &ArchiveError) -> Self {
-        match error {
-            ArchiveError::Refused(refusal) => Self::of_refusal(refusal),
-            ArchiveError::Mismatch { what, .. } => {
-                Self::with(DATA_SET_DOES_NOT_MATCH, &format!("{what} announced is not that of the data set"))
+        let (comment, offending) = match error {
+            ArchiveError::Refused(refusal) => in_words(refusal),
+            ArchiveError::Mismatch { what, tag, .. } => {
+                (format!("{what} announced is not that of the data set"), Some(*tag))
             }
-            ArchiveError::Full(_) => Self::with(OUT_OF_RESOURCES, "out of resources: try again later"),
-            ArchiveError::NotReceiving(_) => Self::with(OUT_OF_RESOURCES, "not receiving now: try again later"),
-            ArchiveError::Busy(_) => Self::with(OUT_OF_RESOURCES, "busy: try again later"),
+            ArchiveError::Full(_) => ("out of resources: try again later".to_owned(), None),
+            ArchiveError::NotReceiving(_) => ("not receiving now: try again later".to_owned(), None),
+            ArchiveError::Busy(_) => ("busy: try again later".to_owned(), None),
             ArchiveError::Store(_)
             | ArchiveError::Rebuilding { .. }
+            | ArchiveError::Unreadable { .. }
             | ArchiveError::NotFound(_)
             | ArchiveError::Query(_)
             | ArchiveError::Read(_)
-            | ArchiveError::Internal(_) => Self::with(PROCESSING_FAILURE, "internal failure: see the archive's log"),
-        }
-    }
-
-    fn of_refusal(refusal: &ScanError) -> Self {
-        let (code, comment, offending) = match refusal {
-            ScanError::NotDicom { found } => (CANNOT_UNDERSTAND, format!("not DICOM: {found}"), None),
-            ScanError::Truncated { tag, end, .. } => {
-                (CANNOT_UNDERSTAND, format!("truncated: ends at byte {end}"), Some(tag))
-            }
-            ScanError::Limit { what, limit, tag, .. } => {
-                (CANNOT_UNDERSTAND, format!("past the limit {limit}: {what}"), Some(tag))
-            }
-            ScanError::Malformed { what, offset, tag } => {
-                (CANNOT_UNDERSTAND, format!("byte {offset}: {what}"), Some(tag))
-            }
-            ScanError::NotAnInstance { .. } => (CANNOT_UNDERSTAND, "not an instance".to_owned(), None),
-            ScanError::MissingUid { name, tag } => {
-                (DATA_SET_DOES_NOT_MATCH, format!("{name} is missing or empty"), Some(tag))
-            }
-            ScanError::Scratch(_) => (OUT_OF_RESOURCES, "out of scratch space: try again later".to_owned(), None),
+            | ArchiveError::Internal(_) => (INTERNAL.to_owned(), None),
         };
-        Self { offending: offending.map(|tag| (tag.0, tag.1)), ..Self::with(code, &comment) }
+        let offending = offending.map(|Tag(group, element)| (group, element));
+        Self { offending, ..Self::with(StoreStatus::of(error).code(), &comment) }
     }
 
     /// Whether nothing was done: neither success nor a warning (PS3.7 Annex C.1).
@@ -129,6 +116,26 @@ impl DimseStatus {
         let printable = |c: &char| (c.is_ascii_graphic() || *c == ' ') && *c != '\\';
         let comment = comment.chars().filter(printable).take(COMMENT_CHARACTERS_MAX).collect();
         Self { code, comment: Some(comment), offending: None }
+    }
+}
+
+/// A refusal in few words, and the element to blame. Where comes first: what is past 64 characters is cut.
+fn in_words(refusal: &ScanError) -> (String, Option<Tag>) {
+    match refusal {
+        ScanError::NotDicom { found } => (format!("not DICOM: {found}"), None),
+        &ScanError::Truncated { tag, offset, end } => {
+            (format!("truncated at byte {end}, in what began at byte {offset}"), tag)
+        }
+        &ScanError::Limit { what, limit, tag, offset } => (format!("byte {offset}: over {limit} {what}"), tag),
+        &ScanError::Malformed { what, offset, tag } => (format!("byte {offset}: {what}"), tag),
+        ScanError::NotAnInstance { .. } => ("not an instance: a DICOMDIR".to_owned(), None),
+        &ScanError::MissingUid { name, tag, offset } => {
+            (format!("byte {offset}: {name} is missing or empty"), Some(tag))
+        }
+        ScanError::Scratch(source) if is_out_of_space(source) => {
+            ("out of scratch space: try again later".to_owned(), None)
+        }
+        ScanError::Scratch(_) => (INTERNAL.to_owned(), None),
     }
 }
 
@@ -151,17 +158,23 @@ mod tests {
         assert_eq!(code(ArchiveError::NotFound("x".into())).0, 0x0110);
         let refused = |error| code(ArchiveError::Refused(error));
         assert_eq!(refused(ScanError::NotDicom { found: "a PNG image" }), (0xC000, None));
-        assert_eq!(refused(ScanError::Scratch(std::io::Error::other("full"))).0, 0xA700);
+        assert_eq!(refused(ScanError::Scratch(std::io::ErrorKind::StorageFull.into())).0, 0xA700);
+        assert_eq!(refused(ScanError::Scratch(std::io::Error::other("a disk fault"))).0, 0x0110);
+        let study = ScanError::MissingUid { name: "StudyInstanceUID", tag: Tag(0x20, 0xD), offset: 300 };
+        assert_eq!(refused(study), (0xA900, Some((0x20, 0xD))));
+        let nowhere = ScanError::Truncated { tag: None, offset: 0, end: 3 };
+        assert_eq!(refused(nowhere), (0xC000, None), "(0000,0000) is no element of a data set");
     }
 
     #[test]
     fn i14_a_mismatch_is_told_without_the_values_that_differ() {
         let status = DimseStatus::of_error(&ArchiveError::Mismatch {
             what: "SOP Instance UID",
+            tag: Tag(0x08, 0x18),
             announced: "1.2.3".into(),
             found: "4.5.6".into(),
         });
-        assert_eq!(status.code, 0xA900);
+        assert_eq!((status.code, status.offending), (0xA900, Some((0x08, 0x18))));
         let comment = status.comment.expect("a comment");
         assert!(!comment.contains("1.2.3") && !comment.contains("4.5.6"), "{comment}");
     }

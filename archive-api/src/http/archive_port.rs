@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use archive_core::archive::{
-    Archive, ArchiveError, Held, Incoming, OpenVersion, Received, Receiving, SelectCursor, Selection,
+    Archive, ArchiveError, Held, Incoming, Lack, OpenVersion, Received, Receiving, SelectCursor, Selection,
 };
 use archive_core::caller::Caller;
 use archive_core::dicom::scan::InstanceKeys;
-use archive_core::identifiers::TransferSyntaxUid;
+use archive_core::identifiers::{StudyUid, TransferSyntaxUid};
 use archive_core::query::{Page, Query};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -22,6 +22,10 @@ impl ArchivePort for Arc<Archive> {
 
     async fn find(&self, caller: &Caller, query: &Query) -> Result<Page, ArchiveError> {
         Archive::find(self, caller, query).await
+    }
+
+    fn lacks(&self, study: &StudyUid) -> Option<Lack> {
+        Archive::lacks(self, study)
     }
 
     async fn select(

@@ -6,10 +6,10 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use archive_core::archive::{ArchiveError, Incoming, Received, SelectCursor, Selection};
+use archive_core::archive::{ArchiveError, Incoming, Lack, Received, SelectCursor, Selection};
 use archive_core::caller::Caller;
 use archive_core::dicom::scan::InstanceKeys;
-use archive_core::identifiers::TransferSyntaxUid;
+use archive_core::identifiers::{StudyUid, TransferSyntaxUid};
 use archive_core::query::{Page, Query};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -32,6 +32,9 @@ pub trait ArchivePort: Debug + Send + Sync + 'static {
     /// # Errors
     /// [`ArchiveError`]: the query is not understood, or the catalog is being rebuilt.
     async fn find(&self, caller: &Caller, query: &Query) -> Result<Page, ArchiveError>;
+
+    /// Whether something that was sealed of a study cannot be answered now, and why.
+    fn lacks(&self, study: &StudyUid) -> Option<Lack>;
 
     /// The versions selected, at most 500 a call, in a stable order, and where the next call goes on.
     ///

@@ -13,6 +13,8 @@ use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 use serde_json::{Map, Value, json};
 
+use crate::store_status::is_out_of_space;
+
 /// Seconds after which to ask again when the archive itself named no time.
 pub const RETRY_AFTER_SECONDS: u32 = 30;
 
@@ -56,6 +58,14 @@ impl Problem {
     #[must_use]
     pub fn unsupported_media_type(detail: &str, supported: Vec<String>) -> Self {
         Self { supported, ..Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", detail) }
+    }
+
+    /// 500: part of a study is damaged in every copy.
+    #[must_use]
+    pub fn unreadable() -> Self {
+        let detail = "part of this study is damaged here and cannot be read; the archive's operator has to repair it. Instances \
+                      that a search finds can be retrieved one by one";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "damaged", detail)
     }
 
     /// Tells when to ask again.
@@ -126,12 +136,7 @@ impl From<ArchiveError> for Problem {
         match &error {
             ArchiveError::Refused(scan) => refused(scan, &error),
             ArchiveError::Mismatch { .. } => Self::new(StatusCode::CONFLICT, "mismatch", error.to_string()),
-            ArchiveError::Full(_) => Self::new(
-                StatusCode::INSUFFICIENT_STORAGE,
-                "full",
-                "the archive has no room at the moment; nothing was stored; send again later",
-            )
-            .retry_after(RETRY_AFTER_SECONDS),
+            ArchiveError::Full(_) => full(),
             ArchiveError::NotReceiving(_) => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "not-receiving",
@@ -142,6 +147,7 @@ impl From<ArchiveError> for Problem {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "rebuilding", error.to_string())
                     .retry_after(*retry_after_seconds)
             }
+            ArchiveError::Unreadable { .. } => Self::unreadable(),
             ArchiveError::NotFound(_) => Self::not_found(),
             ArchiveError::Query(_) => Self::bad_request(error.to_string()),
             ArchiveError::Read(read) => read_problem(read),
@@ -166,6 +172,7 @@ fn is_ours(error: &ArchiveError) -> bool {
         ArchiveError::Full(_)
         | ArchiveError::NotReceiving(_)
         | ArchiveError::Read(_)
+        | ArchiveError::Unreadable { .. }
         | ArchiveError::Store(_)
         | ArchiveError::Internal(_) => true,
     }
@@ -174,6 +181,7 @@ fn is_ours(error: &ArchiveError) -> bool {
 fn refused(scan: &ScanError, error: &ArchiveError) -> Problem {
     match scan {
         ScanError::Limit { .. } => Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "past-a-limit", error.to_string()),
+        ScanError::Scratch(source) if is_out_of_space(source) => full(),
         ScanError::Scratch(_) => internal(),
         ScanError::NotDicom { .. } => Problem::new(StatusCode::BAD_REQUEST, "not-dicom", error.to_string()),
         ScanError::NotAnInstance { .. }
@@ -181,6 +189,11 @@ fn refused(scan: &ScanError, error: &ArchiveError) -> Problem {
         | ScanError::Malformed { .. }
         | ScanError::MissingUid { .. } => Problem::new(StatusCode::BAD_REQUEST, "refused", error.to_string()),
     }
+}
+
+fn full() -> Problem {
+    let detail = "the archive has no room at the moment; nothing was stored; send again later";
+    Problem::new(StatusCode::INSUFFICIENT_STORAGE, "full", detail).retry_after(RETRY_AFTER_SECONDS)
 }
 
 fn read_problem(read: &ReadError) -> Problem {
@@ -206,6 +219,8 @@ fn internal() -> Problem {
 
 #[cfg(test)]
 mod tests {
+    use archive_core::identifiers::StudyUid;
+
     use super::*;
 
     fn status(error: ArchiveError) -> u16 {
@@ -215,16 +230,25 @@ mod tests {
     #[test]
     fn every_error_has_the_status_that_says_what_to_do() {
         assert_eq!(status(ArchiveError::Refused(ScanError::NotDicom { found: "text" })), 400);
-        let limit = ScanError::Limit { what: "depth", limit: 64, tag: dicom_core::Tag(8, 8), offset: 1 };
+        let limit = ScanError::Limit { what: "depth", limit: 64, tag: Some(dicom_core::Tag(8, 8)), offset: 1 };
         assert_eq!(status(ArchiveError::Refused(limit)), 413);
-        let mismatch = ArchiveError::Mismatch { what: "study", announced: "1".into(), found: "2".into() };
+        let mismatch = ArchiveError::Mismatch {
+            what: "study",
+            tag: dicom_core::Tag(0x20, 0xD),
+            announced: "1".into(),
+            found: "2".into(),
+        };
         assert_eq!(status(mismatch), 409);
         assert_eq!(status(ArchiveError::Full("disk".into())), 507);
+        assert_eq!(status(ArchiveError::Refused(ScanError::Scratch(std::io::ErrorKind::StorageFull.into()))), 507);
+        assert_eq!(status(ArchiveError::Refused(ScanError::Scratch(std::io::Error::other("fault")))), 500);
         assert_eq!(status(ArchiveError::NotReceiving("journal".into())), 503);
         assert_eq!(status(ArchiveError::Rebuilding { percent: 3, retry_after_seconds: 5 }), 503);
         assert_eq!(status(ArchiveError::NotFound("study".into())), 404);
         let damaged = ReadError::Damaged { object: "studies/x".into(), what: "unit 3".into() };
         assert_eq!(status(ArchiveError::Read(damaged)), 500);
+        let study = StudyUid::parse("1.2").expect("a UID");
+        assert_eq!(status(ArchiveError::Unreadable { study, packs: Vec::new() }), 500);
         assert_eq!(status(ArchiveError::Internal("bug".into())), 500);
     }
 

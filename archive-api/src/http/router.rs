@@ -19,7 +19,7 @@ pub const API_PATH: &str = "/api/v1";
 
 /// All routes. `api` is nested under [`API_PATH`]; an empty router leaves that place empty.
 pub fn router(doors: Doors, api: Router) -> Router {
-    let dicomweb = dicomweb().with_state(doors.clone());
+    let dicomweb = dicomweb(&doors).with_state(doors.clone());
     let probes = Router::new()
         .route("/livez", get(probes::livez))
         .route("/readyz", get(probes::readyz))
@@ -38,10 +38,16 @@ pub fn router(doors: Doors, api: Router) -> Router {
         .layer(from_fn_with_state(doors, log_request))
 }
 
-fn dicomweb() -> Router<Doors> {
+fn dicomweb(doors: &Doors) -> Router<Doors> {
     const STUDY: &str = "/studies/{study}";
     const SERIES: &str = "/studies/{study}/series/{series}";
     const INSTANCE: &str = "/studies/{study}/series/{series}/instances/{instance}";
+    let one_instance = Router::new()
+        .route(INSTANCE, get(wado::instances))
+        .route(&format!("{INSTANCE}/metadata"), get(wado::metadata))
+        .route(&format!("{INSTANCE}/frames/{{frames}}"), get(wado::frames))
+        .route(&format!("{INSTANCE}/bulkdata/{{bulk}}"), get(wado::bulkdata))
+        .route_layer(from_fn_with_state(doors.clone(), wado::warn_of_gaps));
     Router::new()
         .route("/studies", get(qido::studies).post(stow::store))
         .route("/series", get(qido::series))
@@ -53,8 +59,5 @@ fn dicomweb() -> Router<Doors> {
         .route(SERIES, get(wado::instances))
         .route(&format!("{SERIES}/metadata"), get(wado::metadata))
         .route(&format!("{SERIES}/instances"), get(qido::instances))
-        .route(INSTANCE, get(wado::instances))
-        .route(&format!("{INSTANCE}/metadata"), get(wado::metadata))
-        .route(&format!("{INSTANCE}/frames/{{frames}}"), get(wado::frames))
-        .route(&format!("{INSTANCE}/bulkdata/{{bulk}}"), get(wado::bulkdata))
+        .merge(one_instance)
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use archive_api::http::port::{ArchivePort, CheckedBytes, IncomingInstance, OpenInstance, SelectedInstance};
-use archive_core::archive::{ArchiveError, Incoming, Received, SelectCursor, Selection};
+use archive_core::archive::{ArchiveError, Incoming, Lack, Received, SelectCursor, Selection};
 use archive_core::caller::Caller;
 use archive_core::dicom::attributes::{Attributes, tag_key};
 use archive_core::dicom::scan::{BULK_URL_TOKEN, InstanceKeys, ScanError};
@@ -33,6 +33,8 @@ pub enum Trouble {
     NotReceiving,
     /// What is not found may exist; what is found may not be all.
     Rebuilding,
+    /// Part of every study has no good copy.
+    Unreadable,
     /// Every file is damaged from its first byte on.
     DamagedAtOnce,
     /// Every file is damaged after its first piece.
@@ -115,7 +117,17 @@ impl ArchivePort for Shared {
         let records: Vec<Record> = matching.iter().skip(begin).take(limit).cloned().collect();
         let end = begin.saturating_add(records.len());
         let next = (end < matching.len()).then(|| PageCursor(end.to_string()));
-        Ok(Page { records, next, incomplete: *self.0.trouble.lock() == Trouble::Rebuilding })
+        let trouble = *self.0.trouble.lock();
+        let (incomplete, unreadable) = (trouble == Trouble::Rebuilding, trouble == Trouble::Unreadable);
+        Ok(Page { records, next, incomplete, unreadable })
+    }
+
+    fn lacks(&self, _: &StudyUid) -> Option<Lack> {
+        match *self.0.trouble.lock() {
+            Trouble::Rebuilding => Some(Lack::Rebuilding),
+            Trouble::Unreadable => Some(Lack::Damaged),
+            _ => None,
+        }
     }
 
     async fn select(
@@ -131,6 +143,7 @@ impl ArchivePort for Shared {
         if all.is_empty() {
             return Err(match trouble {
                 Trouble::Rebuilding => ArchiveError::Rebuilding { percent: 40, retry_after_seconds: 9 },
+                Trouble::Unreadable => ArchiveError::Unreadable { study: selection.study.clone(), packs: Vec::new() },
                 _ => ArchiveError::NotFound(format!("study {}", selection.study)),
             });
         }
@@ -195,7 +208,7 @@ impl IncomingInstance for FakeIncoming {
             && *expected != stored.keys.study
         {
             let (announced, found) = (expected.to_string(), stored.keys.study.to_string());
-            return Err(ArchiveError::Mismatch { what: "Study Instance UID", announced, found });
+            return Err(ArchiveError::Mismatch { what: "Study Instance UID", tag: Tag(0x20, 0xD), announced, found });
         }
         let mut instances = self.archive.instances.lock();
         let duplicate = instances.iter().any(|known| known.keys == stored.keys);
@@ -235,9 +248,11 @@ impl Stored {
             dicom_object::from_reader(Cursor::new(file.clone())).map_err(|_| not_dicom())?;
         let text = |tag: Tag| object.element(tag).ok().and_then(|e| e.to_str().ok().map(|t| t.into_owned()));
         let uid = |tag| {
-            text(tag)
-                .filter(|t| !t.is_empty())
-                .ok_or(ArchiveError::Refused(ScanError::MissingUid { name: "a UID", tag }))
+            text(tag).filter(|t| !t.is_empty()).ok_or(ArchiveError::Refused(ScanError::MissingUid {
+                name: "a UID",
+                tag,
+                offset: 0,
+            }))
         };
         let keys = InstanceKeys {
             study: StudyUid::parse(&uid(Tag(0x20, 0xD))?).unwrap(),

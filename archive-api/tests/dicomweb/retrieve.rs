@@ -78,6 +78,24 @@ async fn what_is_not_there_is_404_everywhere_and_503_while_rebuilding() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_told_to_be_whole_is_500_and_single_instances_carry_a_warning() {
+    let service = holding(&two()).await;
+    assert!(service.get(INSTANCE, "*/*").await.header("warning").is_empty());
+    for (trouble, word) in [(Trouble::Unreadable, "cannot be read"), (Trouble::Rebuilding, "rebuilt")] {
+        *service.archive.trouble.lock() = trouble;
+        for path in [INSTANCE.to_owned(), format!("{INSTANCE}/metadata"), format!("{INSTANCE}/frames/1")] {
+            let answer = service.get(&path, "*/*").await;
+            assert_eq!(answer.status, 200, "{path}");
+            assert!(answer.header("warning").starts_with("299 vellum") && answer.header("warning").contains(word));
+        }
+    }
+    *service.archive.trouble.lock() = Trouble::Unreadable;
+    let answer = service.get("/dicom-web/studies/9", "*/*").await;
+    assert_eq!((answer.status.as_u16(), answer.json()["code"].as_str()), (500, Some("damaged")));
+    assert!(answer.header("warning").is_empty());
+}
+
+#[tokio::test]
 async fn i9_damage_is_500_or_a_cut_connection_and_never_a_whole_looking_body() {
     let service = holding(&two()).await;
     *service.archive.trouble.lock() = Trouble::DamagedAtOnce;

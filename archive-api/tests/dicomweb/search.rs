@@ -82,6 +82,20 @@ async fn while_rebuilding_a_miss_is_503_and_hits_are_warned_of() {
 }
 
 #[tokio::test]
+async fn what_packs_without_a_good_copy_may_hold_is_warned_of_and_never_absent_where_their_study_is_named() {
+    let service = filled().await;
+    *service.archive.trouble.lock() = Trouble::Unreadable;
+    let answer = service.get("/dicom-web/studies", "*/*").await;
+    assert_eq!(answer.status, 200);
+    assert!(answer.header("warning").contains("cannot be read"));
+    let answer = service.get("/dicom-web/studies?PatientName=NOBODY", "*/*").await;
+    assert_eq!(answer.status, 204, "one lost pack does not stop every search");
+    assert!(answer.header("warning").contains("cannot be read"));
+    let answer = service.get("/dicom-web/studies/9.9/instances", "*/*").await;
+    assert_eq!((answer.status.as_u16(), answer.json()["code"].as_str()), (500, Some("damaged")));
+}
+
+#[tokio::test]
 async fn what_is_not_understood_is_a_problem_without_patient_data() {
     let service = filled().await;
     let answer = service.get("/dicom-web/studies?PatientNam=SECRET", "*/*").await;

@@ -38,8 +38,10 @@ async fn a_refused_part_harms_no_other_and_is_listed_with_its_reason() {
     let failed = items(&module, "00081198");
     assert_eq!(failed.len(), 1, "named by its meta group");
     assert_eq!(failed[0]["00081155"]["Value"][0], "1.9.9");
-    assert_eq!(failed[0]["00081197"]["Value"][0], 0xC000);
-    assert_eq!(items(&module, "0008119A").len(), 1, "what names no instance");
+    assert_eq!(failed[0]["00081197"]["Value"][0], 0xA900, "the code of C-STORE");
+    let others = items(&module, "0008119A");
+    assert_eq!(others.len(), 1, "what names no instance");
+    assert_eq!(others[0]["00081197"]["Value"][0], 0xC000);
     assert!(
         answer.headers.get_all("warning").iter().any(|w| w.to_str().unwrap().contains("part 1: refused: not DICOM"))
     );
@@ -69,7 +71,14 @@ async fn nothing_stored_has_the_status_of_its_reason() {
         assert_eq!(items(&answer.json(), "00081198")[0]["00081197"]["Value"][0], reason);
     }
     *service.archive.trouble.lock() = Trouble::None;
-    assert_eq!(service.store(&[b"nonsense".to_vec()]).await.status, 400);
+    // PS3.18 Table 10.5.3-1: the request is in order, its instances are not.
+    let answer = service.store(&[b"nonsense".to_vec(), b"more of it".to_vec()]).await;
+    assert_eq!(answer.status, 409);
+    let others = answer.json();
+    let others = items(&others, "0008119A");
+    assert_eq!(others.len(), 2, "every part is listed");
+    assert!(others.iter().all(|item| item["00081197"]["Value"][0] == 0xC000), "{others:?}");
+    assert_eq!(service.post("/dicom-web/studies", "application/dicom", b"nonsense".to_vec()).await.status, 409);
     assert_eq!(service.store(&[file]).await.status, 200, "usable again");
 }
 

@@ -8,8 +8,8 @@ use super::history::CaseRecord;
 use crate::caller::Caller;
 use crate::catalog::cases::CaseFinding;
 use crate::identifiers::{Sha256Digest, SopUid, StudyUid};
-use crate::ledger::Word;
 use crate::ledger::entry::{CaseSubject, EntryBody};
+use crate::ledger::{Word, in_batches};
 
 /// Findings that wait to be written; beyond, they are found again when their study is sealed or the catalog rebuilt.
 const WAITING_MAX: usize = 10_000;
@@ -52,11 +52,15 @@ impl Archive {
             Some(EntryBody::CaseOpened { case: finding.case_id, about, subject })
         });
         tracing::info!(count = new.len(), "cases opened: `vellum case ls` shows them");
-        let outcome = self.record(bodies.collect()).await;
-        if outcome.is_err() {
-            self.note_cases(new.into_values().collect());
+        let batches = in_batches(bodies).map_err(|error| self.ledger_failed(error))?;
+        for batch in batches {
+            if let Err(error) = self.record(batch).await {
+                // Those that are in the ledger already are found there again.
+                self.note_cases(new.into_values().collect());
+                return Err(error);
+            }
         }
-        outcome.map(|_| ())
+        Ok(())
     }
 
     /// A study that cannot be sealed again and again is a case.
@@ -68,17 +72,17 @@ impl Archive {
         }
     }
 
-    /// Opens a case, unless it is known already.
+    /// Opens a case, unless it is known already; tells whether it is new.
     pub(super) async fn open_case(
         &self,
         case: Sha256Digest,
         about: &str,
         subject: CaseSubject,
-    ) -> Result<(), super::ArchiveError> {
+    ) -> Result<bool, super::ArchiveError> {
         if self.history.lock().found_again(&case) {
-            return Ok(());
+            return Ok(false);
         }
         let about = Word::parse(about).map_err(|error| super::ArchiveError::internal("naming a case", error))?;
-        self.record(vec![EntryBody::CaseOpened { case, about, subject }]).await.map(drop)
+        self.record(vec![EntryBody::CaseOpened { case, about, subject }]).await.map(|_| true)
     }
 }

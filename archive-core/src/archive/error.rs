@@ -1,7 +1,10 @@
 //! What can go wrong when the archive is asked for something, by what the caller should do. Doors translate it into a
 //! DIMSE status or a problem document, in one place each. No text holds patient data.
 
+use dicom_core::Tag;
+
 use crate::dicom::scan::ScanError;
+use crate::identifiers::{PackId, StudyUid};
 use crate::query::QueryError;
 use crate::reading::ReadError;
 use crate::store::StoreError;
@@ -13,10 +16,14 @@ pub enum ArchiveError {
     #[error("refused: {0}; nothing was stored")]
     Refused(#[from] ScanError),
     /// What the door announced and the data set disagree; nothing was stored. Mend the sender.
-    #[error("refused: the {what} announced, {announced}, is not that of the data set, {found}; nothing was stored")]
+    #[error(
+        "refused: the {what} announced, {announced}, is not that of the data set, {tag} {found}; nothing was stored"
+    )]
     Mismatch {
         /// Which identifier.
         what: &'static str,
+        /// Its element in the data set.
+        tag: Tag,
         /// What the door said.
         announced: String,
         /// What the data set holds.
@@ -43,6 +50,18 @@ pub enum ArchiveError {
         percent: u8,
         /// When to ask again.
         retry_after_seconds: u32,
+    },
+    /// No store has a good copy of packs that hold part of a study.
+    #[error(
+        "part of study {study} cannot be read: no store has a good copy of {}; put one back in its place, and it is taken in \
+         within minutes (`vellum case ls`)",
+        in_words(packs)
+    )]
+    Unreadable {
+        /// The study.
+        study: StudyUid,
+        /// The packs.
+        packs: Vec<PackId>,
     },
     /// There is no such thing.
     #[error("{0} is not in this archive")]
@@ -79,3 +98,13 @@ impl ArchiveError {
         Self::Internal(format!("{doing}: {source}"))
     }
 }
+
+fn in_words(packs: &[PackId]) -> String {
+    let named: Vec<String> = packs.iter().take(PACKS_NAMED_MAX).map(|pack| format!("pack {pack}")).collect();
+    let more = packs.len().saturating_sub(PACKS_NAMED_MAX);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}{more}", named.join(", "))
+}
+
+/// Packs that an error names one by one.
+const PACKS_NAMED_MAX: usize = 3;

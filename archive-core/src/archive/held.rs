@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Archive;
 use super::error::ArchiveError;
 use super::open_version::OpenVersion;
+use super::verify::verify_content;
 use crate::caller::Caller;
 use crate::catalog::versions::{HeldVersion, Place};
 use crate::dicom::scan::InstanceKeys;
@@ -89,12 +90,17 @@ impl Archive {
     /// Searches.
     ///
     /// # Errors
-    /// [`ArchiveError::Query`]; while the catalog is being rebuilt the page says that it is incomplete.
+    /// [`ArchiveError::Query`]; while the catalog is being rebuilt the page says that it is incomplete, and where packs that
+    /// cannot be read may hold more, it says that too.
     pub async fn find(&self, caller: &Caller, query: &Query) -> Result<Page, ArchiveError> {
         tracing::trace!(by = %caller.name, level = ?query.level, "search");
-        let (holdings, query) = (Arc::clone(&self.holdings), query.clone());
-        let found = tokio::task::spawn_blocking(move || holdings.find(&query)).await;
-        self.checked(found.map_err(|error| ArchiveError::internal("searching", error))?)
+        let emptied = self.lacking.times_emptied();
+        let (holdings, asked) = (Arc::clone(&self.holdings), query.clone());
+        let found = tokio::task::spawn_blocking(move || holdings.find(&asked)).await;
+        let mut page = self.checked(found.map_err(|error| ArchiveError::internal("searching", error))?)?;
+        page.incomplete |= emptied != self.lacking.times_emptied();
+        page.unreadable = self.may_match_unreadable(query);
+        Ok(page)
     }
 
     /// A damaged catalog is put aside and rebuilt; whoever asked is told to come back.
@@ -109,10 +115,12 @@ impl Archive {
     }
 
     /// The versions selected, in the order (series UID, instance number, SOP UID), up to 500 a call; `after` is the cursor
-    /// that the last call gave.
+    /// that the last call gave. Of a study or series all or nothing; a single instance is given as it is known, and
+    /// [`Archive::lacks`] tells whether that is all.
     ///
     /// # Errors
-    /// [`ArchiveError::NotFound`] where nothing of that name is held, [`ArchiveError::Rebuilding`] where it may be.
+    /// [`ArchiveError::NotFound`] where nothing of that name is held, [`ArchiveError::Rebuilding`] and
+    /// [`ArchiveError::Unreadable`] where it, or more of it, may be.
     pub async fn select(
         &self,
         caller: &Caller,
@@ -128,18 +136,26 @@ impl Archive {
             all_versions: selection.all_versions,
         };
         let first_page = after.is_none();
+        let emptied = self.lacking.times_emptied();
         let found = tokio::task::spawn_blocking(move || {
             holdings.versions(&selected, after.as_ref().map(|cursor| cursor.0.as_str()))
         });
         let page = found.await.map_err(|error| ArchiveError::internal("selecting", error))?;
         let page = self.checked(page)?;
+        // Asked after reading: what was read before a rebuild began is whole.
+        if emptied != self.lacking.times_emptied() {
+            return Err(self.rebuilding());
+        }
+        if selection.sop.is_none() {
+            self.must_not_lack(&selection.study)?;
+        }
         if first_page && page.versions.is_empty() {
             let what = match (&selection.sop, &selection.series) {
                 (Some(sop), _) => format!("instance {sop} of study {}", selection.study),
                 (None, Some(series)) => format!("series {series} of study {}", selection.study),
                 (None, None) => format!("study {}", selection.study),
             };
-            return Err(self.not_found(what));
+            return Err(self.not_found_in(&selection.study, what));
         }
         let held = page.versions.into_iter().map(|at| Held::of(at.version)).collect();
         Ok((held, page.next.map(SelectCursor)))
@@ -320,21 +336,15 @@ impl Archive {
 
     /// Reads a sealed version to its last byte and compares its content id.
     async fn read_whole(&self, place: &PackPlace, content: ContentId) -> Result<(), ArchiveError> {
-        use sha2::Digest as _;
         let reader = self.pack_reader(&place.pack).await?;
-        let length = reader.line(place.line).await?.facts.content_length;
+        let facts = reader.line(place.line).await?.facts;
         let version = reader.version(place.line).await?;
         let version = version.ok_or_else(|| self.not_found(format!("the bytes of {content}")))?;
-        let (mut digest, mut at) = (sha2::Sha256::new(), 0);
-        while at < length {
-            let bytes = version.read(at..length).await?;
-            digest.update(&bytes);
-            at += bytes.len() as u64;
-        }
-        if ContentId::from_raw(digest.finalize().into()) == content {
+        verify_content(&version, &facts).await?;
+        if facts.version.content == content {
             return Ok(());
         }
         let object = format!("pack {}", place.pack.pack);
-        Err(ReadError::Damaged { object, what: format!("content {content}") }.into())
+        Err(ReadError::NotUnderstood { object, what: format!("line {} is not version {content}", place.line) }.into())
     }
 }

@@ -46,6 +46,8 @@ pub(super) struct History {
     /// Packs that count, with their study.
     packs: HashMap<PackId, PackRef>,
     by_study: HashMap<StudyUid, Vec<PackId>>,
+    /// Of the packs that count: the entry that made them count.
+    entries: HashMap<PackId, u64>,
     /// Packs that counted once and were replaced.
     replaced: HashMap<PackId, Replaced>,
     /// Of the replaced ones, those whose deletion is recorded, by store.
@@ -53,7 +55,6 @@ pub(super) struct History {
     intents: BTreeMap<u64, Vec<OpenIntent>>,
     cases: BTreeMap<Sha256Digest, CaseRecord>,
     highest: After,
-    vouched: Timestamp,
     stores: Vec<StoreEntry>,
     /// Highest receipt number of each epoch that a `received` or `sealed` entry covers.
     told: After,
@@ -107,7 +108,6 @@ impl History {
             return;
         }
         self.size = entry.n + 1;
-        self.vouched = entry.vouched;
         match &entry.body {
             EntryBody::ArchiveCreated { stores, .. }
             | EntryBody::HomeChanged { stores }
@@ -116,9 +116,9 @@ impl History {
             EntryBody::Sealed { pack, receipts, .. } => {
                 self.tell(receipts);
                 self.sealed.add(receipts);
-                self.count(pack);
+                self.count(pack, entry.n);
             }
-            EntryBody::Merged { pack, replaces, .. } => self.merged(pack, replaces),
+            EntryBody::Merged { pack, replaces, .. } => self.merged(pack, replaces, entry.n),
             EntryBody::CaseOpened { case, about, subject } => {
                 let studies = subject.studies.iter().enumerate();
                 let mut keys: BTreeMap<String, String> = studies
@@ -164,19 +164,21 @@ impl History {
         }
     }
 
-    fn merged(&mut self, pack: &PackRef, replaces: &[PackId]) {
+    fn merged(&mut self, pack: &PackRef, replaces: &[PackId], n: u64) {
         for old in replaces {
             if let Some(old) = self.packs.remove(old) {
+                self.entries.remove(&old.pack);
                 if let Some(packs) = self.by_study.get_mut(&old.study) {
                     packs.retain(|pack| *pack != old.pack);
                 }
                 self.replaced.insert(old.pack, Replaced { old, successor: pack.pack });
             }
         }
-        self.count(pack);
+        self.count(pack, n);
     }
 
-    fn count(&mut self, pack: &PackRef) {
+    fn count(&mut self, pack: &PackRef, n: u64) {
+        self.entries.insert(pack.pack, n);
         if self.packs.insert(pack.pack, pack.clone()).is_none() {
             self.by_study.entry(pack.study.clone()).or_default().push(pack.pack);
         }
@@ -186,11 +188,6 @@ impl History {
         let intents =
             objects.iter().map(|key| OpenIntent { store: store.clone(), key: key.clone(), ground, intended: n });
         self.intents.insert(n, intents.collect());
-    }
-
-    /// The last vouched time.
-    pub(super) const fn vouched(&self) -> Timestamp {
-        self.vouched
     }
 
     /// The study of a pack that the ledger names.
@@ -278,6 +275,22 @@ impl History {
         packs.filter_map(|pack| self.packs.get(pack)).cloned().collect()
     }
 
+    /// The packs of one study that count, with the entries that made them count.
+    pub(super) fn packs_with_entries(&self, study: &StudyUid) -> Vec<(PackId, u64)> {
+        let packs = self.by_study.get(study).into_iter().flatten();
+        packs.filter_map(|pack| Some((*pack, *self.entries.get(pack)?))).collect()
+    }
+
+    /// A pack that counts.
+    pub(super) fn pack(&self, pack: &PackId) -> Option<&PackRef> {
+        self.packs.get(pack)
+    }
+
+    /// The packs that one pack replaced.
+    pub(super) fn replaced_by(&self, pack: &PackId) -> Vec<PackId> {
+        self.replaced.values().filter(|old| old.successor == *pack).map(|old| old.old.pack).collect()
+    }
+
     /// Studies with at least so many packs that count.
     pub(super) fn studies_with_packs(&self, at_least: usize) -> Vec<StudyUid> {
         self.by_study.iter().filter(|(_, packs)| packs.len() >= at_least).map(|(study, _)| study.clone()).collect()
@@ -294,6 +307,17 @@ impl History {
             self.cases.values().filter(|case| closed_too || case.state == "open").cloned().collect();
         cases.sort_by_key(|case| std::cmp::Reverse(case.opened));
         cases
+    }
+
+    /// Whether a case is open; counts that it was found again.
+    pub(super) fn is_open(&mut self, case: &Sha256Digest) -> bool {
+        self.found_again(case) && self.cases.get(case).is_some_and(|record| record.state == "open")
+    }
+
+    /// Open cases of a kind that is about packs, with their packs.
+    pub(super) fn open_pack_cases(&self, about: &str) -> Vec<(Sha256Digest, PackId)> {
+        let open = self.cases.values().filter(|case| case.about == about && case.state == "open");
+        open.filter_map(|case| Some((case.case, PackId::parse(case.keys.get("pack")?).ok()?))).collect()
     }
 
     /// Whether a case is known; counts that it was found again.

@@ -1,24 +1,21 @@
 //! What the worker does beside sealing and merging: tell the ledger what came, keep the journal small, bring stores up to
 //! date, delete what was replaced.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
-
-use jiff::Timestamp;
-use sha2::{Digest as _, Sha256};
 
 use super::Archive;
 use super::error::ArchiveError;
 use super::gate_ports::GatePorts;
 use crate::identifiers::{PackId, Sha256Digest, StoreId};
 use crate::ledger::entry::{EntryBody, Ground, ReceiptRanges};
+use crate::ledger::in_batches;
+use crate::off_runtime::PiecewiseSha256;
 use crate::pack::PackRef;
 use crate::store::gate::{Deletion, Gate, GateError, GatedStore, Grace};
 use crate::store::{Member, SharedStore, StoreError, StoreKey, verify_object};
 
-/// Entries in one `received` batch, at most.
-const RECEIVED_BATCH_MAX: usize = 500;
 /// Bytes read at once when a pack is copied.
 const COPY_CHUNK_BYTES: u64 = 8 * 1024 * 1024;
 /// Objects in one page of a listing.
@@ -51,17 +48,20 @@ impl Archive {
         }
         self.record_cases().await?;
         let untold = self.unsealed.untold();
-        for batch in untold.chunks(RECEIVED_BATCH_MAX) {
-            let bodies = batch.iter().map(|group| EntryBody::Received {
-                source: group.source.clone(),
-                door: group.door,
-                study: group.study.clone(),
-                receipts: ReceiptRanges::covering(group.numbers.iter().copied()),
-                bytes: group.bytes,
-            });
+        let bodies = untold.iter().map(|group| EntryBody::Received {
+            source: group.source.clone(),
+            door: group.door,
+            study: group.study.clone(),
+            receipts: ReceiptRanges::covering(group.numbers.iter().copied()),
+            bytes: group.bytes,
+        });
+        let batches = in_batches(bodies).map_err(|error| self.ledger_failed(error))?;
+        let mut groups = untold.iter();
+        for batch in batches {
+            let count = batch.len();
             // In home is enough: told again to a store that is away, it would be appended again with every tick.
-            let _in_home = self.record(bodies.collect()).await?;
-            batch.iter().for_each(|group| self.unsealed.tell(group));
+            let _in_home = self.record(batch).await?;
+            groups.by_ref().take(count).for_each(|group| self.unsealed.tell(group));
         }
         Ok(())
     }
@@ -100,28 +100,41 @@ impl Archive {
     /// The first store's that fails; the others were tried.
     pub async fn catch_up_stores(self: &Arc<Self>) -> Result<(), ArchiveError> {
         let lags = self.ledger.catch_up().await.map_err(|error| self.ledger_failed(error))?;
-        for lag in lags.iter().filter(|lag| lag.error.is_some()) {
-            tracing::debug!(store = %lag.store, error = ?lag.error, "a store does not follow");
+        let mut trouble = BTreeMap::new();
+        for lag in &lags {
+            let Some(error) = &lag.error else { continue };
+            tracing::debug!(store = %lag.store, %error, "a store does not follow");
+            trouble.insert(lag.store.clone(), error.to_string());
         }
         let mut first_error = None;
         let others: Vec<Member> = self.stores.read_order().filter(|m| m.id != self.stores.home().id).cloned().collect();
         for member in others {
             if let Err(error) = self.complete_store(&member).await {
                 tracing::warn!(store = member.store.name(), %error, "a store is not complete yet");
+                trouble.entry(member.id.clone()).or_insert_with(|| error.to_string());
                 first_error.get_or_insert(error);
             }
         }
+        *self.store_trouble.lock() = trouble;
         first_error.map_or(Ok(()), Err)
     }
 
-    /// Copies to a store the packs that it lacks. What it has is asked of it only where nobody knows: after a start.
+    /// Copies to a store the packs that it lacks. What it has is asked of it, and of the ledger, only where nobody knows:
+    /// after a start.
     async fn complete_store(self: &Arc<Self>, member: &Member) -> Result<(), ArchiveError> {
         if self.unsure.lock().contains(&member.id) {
             let there = packs_in(&member.store).await?;
-            let missing: Vec<PackRef> =
-                self.history.lock().packs().filter(|pack| !there.contains(&pack.pack)).cloned().collect();
-            // Added to what was sealed meanwhile; a pack that is there twice is found there the second time.
-            self.to_copy.lock().entry(member.id.clone()).or_default().extend(missing);
+            // What an earlier process copied and did not come to record is copied again: it is found there, compared,
+            // and recorded now.
+            let recorded = self.recorded_in(&member.id).await?;
+            let is_done = |pack: &PackRef| there.contains(&pack.pack) && recorded.contains(&pack.pack);
+            let missing: Vec<PackRef> = self.history.lock().packs().filter(|pack| !is_done(pack)).cloned().collect();
+            let mut to_copy = self.to_copy.lock();
+            // What was sealed meanwhile is in the queue already.
+            let queue = to_copy.entry(member.id.clone()).or_default();
+            let queued: HashSet<PackId> = queue.iter().map(|pack| pack.pack).collect();
+            queue.extend(missing.into_iter().filter(|pack| !queued.contains(&pack.pack)));
+            drop(to_copy);
             self.unsure.lock().remove(&member.id);
         }
         let mut left = Vec::new();
@@ -143,6 +156,26 @@ impl Archive {
         }
         self.to_copy.lock().entry(member.id.clone()).or_default().extend(left);
         first_error.map_or(Ok(()), Err)
+    }
+
+    /// The packs that the ledger says a store got.
+    async fn recorded_in(&self, store: &StoreId) -> Result<HashSet<PackId>, ArchiveError> {
+        let mut recorded = HashSet::new();
+        let mut entries = self.entries_from(0).await?;
+        while let Some(entry) = entries.next().await.map_err(|error| self.ledger_failed(error))? {
+            match &entry.entry.body {
+                EntryBody::Sealed { pack, stores, .. } | EntryBody::Merged { pack, stores, .. }
+                    if stores.contains(store) =>
+                {
+                    recorded.insert(pack.pack);
+                }
+                EntryBody::Copied { pack, store: to, .. } if to == store => {
+                    recorded.insert(*pack);
+                }
+                _ => {}
+            }
+        }
+        Ok(recorded)
     }
 
     fn next_to_copy(&self, member: &Member) -> Option<PackRef> {
@@ -181,15 +214,15 @@ impl Archive {
         let failed = |error| ArchiveError::internal("scratch space", error);
         let mut file = tokio::fs::File::create(&path).await.map_err(failed)?;
         let scratch = ScratchPack { path };
-        let (mut digest, mut at) = (Sha256::new(), 0);
+        let (mut digest, mut at) = (PiecewiseSha256::default(), 0);
         while at < pack.size {
             let bytes = from.read_range(key, at..(at + COPY_CHUNK_BYTES).min(pack.size)).await?;
-            digest.update(&bytes);
+            digest.update(&bytes).await.map_err(failed)?;
             file.write_all(&bytes).await.map_err(failed)?;
             at += bytes.len() as u64;
         }
         file.flush().await.map_err(failed)?;
-        if PackId::from_raw(digest.finalize().into()) != pack.pack {
+        if PackId::from_raw(digest.finish()) != pack.pack {
             self.damage_observer().damaged(from.name(), pack, "the whole pack");
             let object = format!("{key} in store {}", from.name());
             return Err(crate::reading::ReadError::Damaged { object, what: "the whole pack".into() }.into());
@@ -295,14 +328,6 @@ impl Archive {
         let bytes = self.grace.lock().to_json().map_err(|error| ArchiveError::internal("remembering graces", error))?;
         let path = self.options.data.join(GRACE_FILE);
         tokio::fs::write(path, bytes).await.map_err(|error| ArchiveError::internal("remembering graces", error))
-    }
-
-    /// When the home store says an object was written.
-    pub(super) async fn written_at(&self, key: &StoreKey) -> Result<Option<Timestamp>, StoreError> {
-        let Some((folder, _)) = key.as_str().rsplit_once('/') else { return Ok(None) };
-        let Ok(folder) = StoreKey::parse(folder) else { return Ok(None) };
-        let found = self.stores.home().store.list(&folder, None, LIST_PAGE).await?;
-        Ok(found.into_iter().find(|object| object.key == *key).map(|object| object.modified))
     }
 }
 

@@ -12,7 +12,11 @@ use super::pack_source::{PackItem, Packed};
 use crate::identifiers::{PackId, ReceiptNumber, SeriesUid, SopUid, StudyUid};
 use crate::instance::{HeldReceipt, VersionKey};
 use crate::ledger::entry::EntryBody;
-use crate::pack::{IndexedVersion, PackReader, PackRef};
+use crate::pack::{INDEX_LINE_MAX, IndexedVersion, PackReader, PackRef};
+use crate::store::listed;
+
+/// Packs that one merge replaces, at most: its ledger entry names each of them.
+const REPLACED_MAX: usize = 1000;
 
 /// A line of a pack that is merged.
 struct Line {
@@ -34,7 +38,9 @@ impl Archive {
         let studies = self.history.lock().studies_with_packs(self.options.merge.packs_min);
         for study in studies {
             let packs = self.history.lock().packs_of(&study);
-            let small = up_to(self.options.seal.pack_target, packs.into_iter().filter(|pack| pack.size < small));
+            // A pack that cannot be read must not keep the others apart.
+            let wanted = |pack: &PackRef| pack.size < small && !self.lacking.is_damaged(&pack.pack);
+            let small = up_to(self.options.seal.pack_target, packs.into_iter().filter(wanted));
             if self.is_closed() || self.rebuild.progress().is_some() {
                 break;
             }
@@ -55,8 +61,8 @@ impl Archive {
         let now = self.clock.now();
         for pack in packs {
             let Ok(key) = pack.key() else { return false };
-            let Ok(Some(written)) = self.written_at(&key).await else { return false };
-            let age = now.duration_since(written);
+            let Ok(Some(object)) = listed(&*self.stores.home().store, &key).await else { return false };
+            let age = now.duration_since(object.modified);
             if std::time::Duration::try_from(age).is_ok_and(|age| age < self.options.merge.quiet) {
                 return false;
             }
@@ -74,6 +80,7 @@ impl Archive {
             let history = self.history.lock();
             packs.into_iter().filter(|pack| history.counts(&pack.pack)).collect()
         };
+        let packs = self.of_one_index(packs).await?;
         if packs.len() < 2 {
             return Ok(());
         }
@@ -91,6 +98,22 @@ impl Archive {
         tracing::info!(%study, packs = packs.len(), versions, into = %built.pack.pack, "packs merged");
         tracing::debug!(%study, "merge ends");
         Ok(())
+    }
+
+    /// As many of some packs, from the first on, as have together an index no longer than one line of it may be: then no line
+    /// of the new pack is too long, whatever receipts come together in it, and memory is bounded. None where that is fewer
+    /// than merging is worth.
+    async fn of_one_index(&self, packs: Vec<PackRef>) -> Result<Vec<PackRef>, ArchiveError> {
+        let mut bytes = 0_u64;
+        let mut fitting = Vec::new();
+        for pack in packs {
+            bytes = bytes.saturating_add(self.pack_reader(&pack).await?.index_bytes());
+            if bytes > INDEX_LINE_MAX as u64 {
+                break;
+            }
+            fitting.push(pack);
+        }
+        Ok(if fitting.len() < self.options.merge.packs_min { Vec::new() } else { fitting })
     }
 
     /// All versions of some packs of one study, in the order of a pack.
@@ -116,7 +139,7 @@ impl Archive {
     }
 }
 
-/// The smallest of some packs, as many as make one of the target size together.
+/// The smallest of some packs, as many as make one of the target size together and as one entry may name.
 fn up_to(target: u64, packs: impl Iterator<Item = PackRef>) -> Vec<PackRef> {
     let mut packs: Vec<PackRef> = packs.collect();
     packs.sort_by_key(|pack| (pack.size, pack.pack));
@@ -125,6 +148,7 @@ fn up_to(target: u64, packs: impl Iterator<Item = PackRef>) -> Vec<PackRef> {
         bytes = bytes.saturating_add(pack.size);
         bytes <= target
     });
+    packs.truncate(REPLACED_MAX);
     packs
 }
 
@@ -150,4 +174,26 @@ async fn join(mut lines: Vec<Line>) -> Result<Packed, ArchiveError> {
     }
     let facts = facts.ok_or_else(|| ArchiveError::Internal("a version without lines was to be merged".to_owned()))?;
     Ok(Packed { facts, receipts: receipts.into_values().collect(), bytes })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identifiers::Sha256Digest;
+    use crate::ledger::in_batches;
+    use crate::pack::RootPlace;
+
+    #[test]
+    fn a_merge_replaces_no_more_packs_than_its_entry_can_name() {
+        let pack = |n: u64| {
+            let digest = *Sha256Digest::of(&n.to_le_bytes()).as_raw();
+            let root = RootPlace { offset: 0, length: 1, sha256: Sha256Digest::from_raw(digest) };
+            PackRef { study: StudyUid::parse("1.2").unwrap(), pack: PackId::from_raw(digest), size: 1, root }
+        };
+        let chosen = up_to(u64::MAX, (0..20_000).map(pack));
+        let replaces = chosen.iter().map(|pack| pack.pack).collect();
+        let (versions, after, stores) = (1, std::collections::BTreeMap::new(), Vec::new());
+        let merged = EntryBody::Merged { pack: pack(0), replaces, versions, after, stores };
+        assert_eq!(in_batches([merged]).unwrap().len(), 1);
+    }
 }

@@ -5,19 +5,25 @@
 //! [`OpenVersion`], every byte checked (promise I9).
 
 mod cases;
+mod divide;
 mod error;
 mod gate_ports;
 mod held;
 mod history;
+mod identify;
 mod inflated;
+mod job_trouble;
 mod jobs;
 mod known;
+mod lacking;
 mod ledger_views;
 mod lock;
 mod merge;
 mod open;
 mod open_version;
 mod options;
+mod orphan_evidence;
+mod orphans;
 mod pack_source;
 mod rebuild;
 mod receive;
@@ -42,8 +48,10 @@ pub use crate::dicom::scan::Input;
 pub use error::ArchiveError;
 pub use held::{Held, SelectCursor, Selection};
 pub use history::CaseRecord;
+pub use job_trouble::JobTrouble;
+pub use lacking::Lack;
 pub use ledger_views::{LedgerFilter, LedgerReport};
-pub use open::{ArchiveStore, OpenError, Parts, StoreSpec, is_known};
+pub use open::{OpenError, Parts, StoreSpec};
 pub use open_version::{ByteStream, DistinctFile, OpenVersion};
 pub use options::{ArchiveOptions, JournalLimits, MergeOptions, SealOptions};
 pub use rebuild::{RebuildEvent, RebuildProgress};
@@ -62,8 +70,8 @@ use crate::journal::{Journal, JournalError};
 use crate::ledger::Ledger;
 use crate::overlay::OverlayLimits;
 use crate::pack::{DamageObserver, LogDamage, PackCache, PackRef};
-use crate::store::StoreSet;
 use crate::store::gate::{GatedStore, Grace};
+use crate::store::{StoreKey, StoreSet};
 
 /// Memory for roots and indexes of packs (bytes).
 const PACK_CACHE_BYTES: usize = 128 * 1024 * 1024;
@@ -91,13 +99,19 @@ pub struct Archive {
     found_cases: Mutex<HashMap<Sha256Digest, CaseFinding>>,
     pack_cache: Arc<PackCache>,
     rebuild: rebuild::Rebuild,
+    lacking: lacking::Lacking,
     gate: OnceLock<crate::store::gate::Gate>,
     grace: Mutex<Grace>,
+    /// Where the last search for orphans stopped before its end.
+    orphans_from: Mutex<Option<(StoreId, Option<StoreKey>)>>,
     /// What stores that may lag still have to get, and stores of which nobody knows what they have.
     to_copy: Mutex<HashMap<StoreId, Vec<PackRef>>>,
     unsure: Mutex<HashSet<StoreId>>,
     /// Why the last attempt to seal failed, as long as none has succeeded since.
     seal_trouble: Mutex<Option<String>>,
+    job_trouble: JobTrouble,
+    /// What kept stores from being brought up to date, when that was last tried.
+    store_trouble: Mutex<BTreeMap<StoreId, String>>,
     /// Why the archive cannot go on.
     stopped: watch::Sender<Option<String>>,
     closing: watch::Sender<bool>,
@@ -151,10 +165,14 @@ impl Archive {
             found_cases: Mutex::default(),
             pack_cache: PackCache::of_bytes(PACK_CACHE_BYTES),
             rebuild: rebuild::Rebuild::default(),
+            lacking: lacking::Lacking::default(),
             gate: OnceLock::new(),
             grace: Mutex::new(jobs::read_grace(&options.data)),
+            orphans_from: Mutex::default(),
             to_copy: Mutex::default(),
             seal_trouble: Mutex::default(),
+            job_trouble: JobTrouble::default(),
+            store_trouble: Mutex::default(),
             stopped: watch::Sender::new(None),
             closing: watch::Sender::new(false),
             scratch: options.data.join("scratch"),

@@ -1,35 +1,28 @@
-//! Opening an archive: whose data folder is this, are the stores the ones they should be, what does the ledger say, what
-//! is in the journal. Everything that cannot be explained is refused, with what to do; nothing is created in its place.
+//! Opening an archive: whose data folder is this, are the stores the ones they should be (`identify`), what does the ledger
+//! say, what is in the journal. Everything that cannot be explained is refused, with what to do; nothing is created in its place.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-use bytes::Bytes;
 
 use super::Archive;
 use super::error::ArchiveError;
 use super::history::History;
-use super::known::Known;
+use super::identify::{Identified, identify, mirror_is_there};
 use super::lock::FolderLock;
 use super::options::ArchiveOptions;
 use crate::catalog::sled_store::SledOptions;
 use crate::catalog::{Catalog, CatalogError, CatalogState, open_embedded};
 use crate::clock::SharedClock;
 use crate::entropy::SharedEntropy;
-use crate::identifiers::{ArchiveId, ReceiptNumber, Sha256Digest, StoreId};
+use crate::identifiers::{ArchiveId, ReceiptNumber, Sha256Digest};
 use crate::journal::{Finding, FindingKind, Journal, JournalError, JournalOptions, Recovered};
 use crate::ledger::entry::{CaseSubject, StoreRole};
 use crate::ledger::{
     Entries, Filter, Head, Ledger, LedgerError, LedgerState, LedgerStores, OpenOptions, Opened, Opening, WhenEmpty,
     Word, find_end,
 };
-use crate::store::gate::{DeletingStore, GatedStore, GuardedStore, InFlightDeletes};
-use crate::store::{
-    ConditionalStore, LedgerFitness, Member, StoreError, StoreIdentity, StoreSet, StoreSetError, check_identity,
-    initialise, probe, read_identity,
-};
-use crate::store_files;
+use crate::store::gate::GatedStore;
+use crate::store::{Member, StoreError, StorePlace, StoreSet, StoreSetError};
 
 /// Lost receipts that a finding names one by one.
 const LOST_NAMED_MAX: usize = 20;
@@ -37,19 +30,17 @@ const LOST_NAMED_MAX: usize = 20;
 /// Ledger entries that a catalog may be behind and is brought up to before the archive is open.
 const TAIL_ENTRIES_MAX: u64 = 1000;
 
-/// What a store must be able to do to be part of an archive.
-pub trait ArchiveStore: ConditionalStore + DeletingStore {}
-impl<S: ConditionalStore + DeletingStore> ArchiveStore for S {}
-
 /// A store as the configuration names it.
 #[derive(Clone, Debug)]
 pub struct StoreSpec {
-    /// The store; its name is the configuration's.
-    pub store: Arc<dyn ArchiveStore>,
+    /// Where it should be; its name is the configuration's.
+    pub place: Arc<dyn StorePlace>,
     /// Its part.
     pub role: StoreRole,
     /// Whether the ledger's home is there.
     pub home: bool,
+    /// Whether it is made if it joins an archive that exists. One that the archive knows is never made anew.
+    pub create: bool,
 }
 
 /// What an archive is put together from.
@@ -135,24 +126,9 @@ pub enum OpenError {
     Other(#[from] ArchiveError),
 }
 
-fn folder(path: &Path) -> impl FnOnce(std::io::Error) -> OpenError {
+pub(super) fn folder(path: &Path) -> impl FnOnce(std::io::Error) -> OpenError {
     let path = path.to_owned();
     move |source| OpenError::Folder { path, source }
-}
-
-/// Whether a data folder belongs to an archive already: then its stores must exist, and are never made anew.
-#[must_use]
-pub fn is_known(data: &Path) -> bool {
-    matches!(Known::read(data), Ok(Some(known)) if known.head.is_some())
-}
-
-/// What identifying the stores gave.
-struct Identified {
-    known: Known,
-    stores: StoreSet,
-    gated: Vec<GatedStore>,
-    fitness: BTreeMap<StoreId, String>,
-    findings: Vec<String>,
 }
 
 impl Archive {
@@ -219,6 +195,8 @@ impl Archive {
             self.take_into_overlay(entry, told);
             self.unsealed.recovered(entry, told, self.clock.monotonic());
         }
+        let damaged = self.history.lock().open_pack_cases(super::lacking::DAMAGED_PACK);
+        self.lacking.goes_without(damaged.into_iter().map(|(_, pack)| pack));
         self.report_lost(recovered).await;
         self.open_gate(gated).await?;
         self.record_config_change().await;
@@ -297,137 +275,6 @@ fn prepare(data: &Path) -> Result<FolderLock, OpenError> {
     }
     std::fs::create_dir_all(&scratch).map_err(folder(&scratch))?;
     Ok(lock)
-}
-
-/// Finds out whose the stores are; a new archive is named, and its stores are initialised.
-async fn identify(options: &ArchiveOptions, parts: &Parts) -> Result<Identified, OpenError> {
-    let known = Known::read(&options.data).map_err(folder(&options.data))?;
-    let mut known = match known {
-        Some(known) => known,
-        None => begin(options, parts).await?,
-    };
-    let mut findings = Vec::new();
-    let mut members = Vec::new();
-    let mut gated = Vec::new();
-    let mut fitness = BTreeMap::new();
-    for spec in &parts.stores {
-        let id = identify_store(options, parts, spec, &mut known, &mut findings).await?;
-        let role = if spec.home { StoreRole::Home } else { spec.role };
-        let fit = fitness_of(spec, parts).await;
-        if role == StoreRole::Home && fit.as_ref().is_ok_and(|fit| *fit == LedgerFitness::Unfit) {
-            return Err(OpenError::Unfit { store: spec.store.name().to_owned() });
-        }
-        fitness.insert(id.clone(), fitness_in_words(spec, fit, &mut findings));
-        let in_flight = InFlightDeletes::new(Arc::clone(&parts.clock));
-        let deleting: Arc<dyn DeletingStore> = spec.store.clone();
-        let store = GuardedStore::new(Arc::clone(&deleting), Arc::clone(&in_flight));
-        gated.push(GatedStore { id: id.clone(), deleting, in_flight });
-        members.push(Member { id, role, store });
-    }
-    Ok(Identified { known, stores: StoreSet::new(members)?, gated, fitness, findings })
-}
-
-/// A data folder that knows no archive: a new one, or, where the journal's mirror is there, the one of the stores.
-async fn begin(options: &ArchiveOptions, parts: &Parts) -> Result<Known, OpenError> {
-    let mut stores = BTreeMap::new();
-    let mut archive: Option<(String, ArchiveId)> = None;
-    for spec in &parts.stores {
-        if let Some(identity) = read_identity(&*spec.store).await? {
-            archive.get_or_insert((spec.store.name().to_owned(), identity.archive));
-            stores.insert(spec.store.name().to_owned(), identity.store);
-        }
-    }
-    match archive {
-        Some((_, archive)) if mirror_is_there(options) => Ok(Known { archive, stores, head: None }),
-        Some((store, archive)) => Err(OpenError::StrangeData { store, archive, data: options.data.clone() }),
-        None => {
-            let archive = draw(parts)?;
-            // Written before anything else: a crash while the archive is created is finished by the next start.
-            let known = Known { archive: parse_id(&archive)?, stores: BTreeMap::new(), head: None };
-            known.write(&options.data).map_err(folder(&options.data))?;
-            Ok(known)
-        }
-    }
-}
-
-/// Whether the journal's mirror holds anything.
-fn mirror_is_there(options: &ArchiveOptions) -> bool {
-    let mirror = options.journal.mirror.as_ref();
-    mirror.is_some_and(|mirror| std::fs::read_dir(mirror).is_ok_and(|mut entries| entries.next().is_some()))
-}
-
-fn draw(parts: &Parts) -> Result<String, OpenError> {
-    Ok(parts.entropy.nonce().map_err(|error| ArchiveError::internal("drawing an id", error))?)
-}
-
-fn parse_id(text: &str) -> Result<ArchiveId, OpenError> {
-    Ok(ArchiveId::parse(text).map_err(|error| ArchiveError::internal("drawing an id", error))?)
-}
-
-/// The id of one store: the one that is remembered, checked; or that of a store that joins.
-async fn identify_store(
-    options: &ArchiveOptions,
-    parts: &Parts,
-    spec: &StoreSpec,
-    known: &mut Known,
-    findings: &mut Vec<String>,
-) -> Result<StoreId, OpenError> {
-    let name = spec.store.name().to_owned();
-    let creating = known.head.is_none();
-    if let (Some(id), false) = (known.stores.get(&name), creating) {
-        return match check_identity(&*spec.store, &known.archive, id).await {
-            Ok(_) => Ok(id.clone()),
-            Err(error @ StoreError::Unavailable { .. }) if spec.role == StoreRole::Lagging && !spec.home => {
-                findings.push(format!("store {name} is away: {error}"));
-                Ok(id.clone())
-            }
-            Err(error) => Err(error.into()),
-        };
-    }
-    let found = read_identity(&*spec.store).await?;
-    let id = match (&found, known.stores.get(&name)) {
-        (Some(identity), _) => identity.store.clone(),
-        (None, Some(id)) => id.clone(),
-        (None, None) => {
-            let drawn = draw(parts)?;
-            StoreId::parse(&drawn).map_err(|error| ArchiveError::internal("drawing an id", error))?
-        }
-    };
-    let identity = StoreIdentity::new(known.archive.clone(), id.clone(), parts.clock.now());
-    let (readme, extract) =
-        (Bytes::from_static(store_files::README.as_bytes()), Bytes::from_static(store_files::EXTRACT.as_bytes()));
-    initialise(&*spec.store, &identity, readme, extract).await?;
-    // Remembered when it is so: a crash before leaves a store that says itself whose it is.
-    known.stores.insert(name, id.clone());
-    known.write(&options.data).map_err(folder(&options.data))?;
-    Ok(id)
-}
-
-async fn fitness_of(spec: &StoreSpec, parts: &Parts) -> Result<LedgerFitness, StoreError> {
-    let store: Arc<dyn ConditionalStore> = spec.store.clone();
-    probe(store, &*parts.entropy).await
-}
-
-fn fitness_in_words(
-    spec: &StoreSpec,
-    fitness: Result<LedgerFitness, StoreError>,
-    findings: &mut Vec<String>,
-) -> String {
-    let name = spec.store.name();
-    match fitness {
-        Ok(LedgerFitness::Good) => "creates once".to_owned(),
-        Ok(LedgerFitness::OneWriterOnly) => {
-            findings.push(format!(
-                "store {name} checks and then writes: good for one writer, but not to take over from a machine that still runs"
-            ));
-            "creates once, one writer".to_owned()
-        }
-        Ok(LedgerFitness::Unfit) => "overwrites: packs only".to_owned(),
-        Err(error) => {
-            findings.push(format!("store {name} could not be probed: {error}"));
-            "not probed".to_owned()
-        }
-    }
 }
 
 async fn open_ledger(options: &ArchiveOptions, parts: &Parts, identified: &Identified) -> Result<Opened, OpenError> {

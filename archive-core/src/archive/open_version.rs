@@ -14,6 +14,7 @@ use crate::dicom::cut::Fragment;
 use crate::dicom::prefix;
 use crate::dicom::scan::{Input, ScanLimits, ScanOptions, Scanner};
 use crate::instance::{HeldReceipt, VersionFacts};
+use crate::off_runtime;
 use crate::reading::VersionReader;
 
 /// Bytes as they are read; ends early only with an error.
@@ -32,7 +33,7 @@ pub struct OpenVersion {
     scratch: std::path::PathBuf,
 }
 
-/// One distinct file of a version: the same content may have come with several prefixes.
+/// One distinct file of a version: the same content may have come in files with several prefixes.
 #[derive(Clone, Debug)]
 pub struct DistinctFile {
     /// Preamble, `DICM` and meta group.
@@ -79,13 +80,17 @@ impl OpenVersion {
         &self.receipts
     }
 
-    /// The distinct files of this version, the one of the lowest-numbered receipt first.
+    /// The distinct files of this version, the one of the lowest-numbered receipt first: for a bare data set with the prefix
+    /// composed from it. A later bare data set adds none, for with it no file came that could be given back.
     #[must_use]
     pub fn distinct_files(&self) -> Vec<DistinctFile> {
         let mut files: Vec<DistinctFile> = Vec::new();
         for held in &self.receipts {
-            let composed = || prefix::compose(&self.facts, &held.receipt);
-            let bytes = held.prefix.clone().unwrap_or_else(composed);
+            let bytes = match &held.prefix {
+                Some(prefix) => prefix.clone(),
+                None if files.is_empty() => prefix::compose(&self.facts, &held.receipt),
+                None => continue,
+            };
             if !files.iter().any(|file| file.prefix == bytes) {
                 files.push(DistinctFile { prefix: bytes.into(), receipt: held.receipt.number });
             }
@@ -206,7 +211,14 @@ impl OpenVersion {
         let mut scanner = Scanner::new(options).map_err(|error| ArchiveError::internal("scratch space", error))?;
         let mut content = self.content();
         while let Some(bytes) = content.next().await {
-            scanner.push(&bytes?)?;
+            let bytes = bytes?;
+            let pushed = off_runtime::compute(bytes.len() as u64, move || {
+                let outcome = scanner.push(&bytes);
+                (scanner, outcome)
+            });
+            let outcome;
+            (scanner, outcome) = pushed.await.map_err(|error| ArchiveError::internal("scanning a header", error))?;
+            outcome?;
         }
         let scan = scanner.finish()?;
         scan.header_json.map(Bytes::from).ok_or_else(|| ArchiveError::Full("the header is over 64 MiB as JSON".into()))

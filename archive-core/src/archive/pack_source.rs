@@ -7,8 +7,8 @@ use bytes::Bytes;
 use tokio::runtime::Handle;
 
 use super::Archive;
+use super::divide::Frozen;
 use super::error::ArchiveError;
-use super::seal::Frozen;
 use crate::dicom::cut::CutList;
 use crate::dicom::scan::{Input, ScanLimits, ScanOptions, scan_reader};
 use crate::identifiers::StudyUid;

@@ -15,9 +15,8 @@ use tokio::sync::watch;
 use super::Archive;
 use super::error::ArchiveError;
 use crate::caller::Caller;
-use crate::identifiers::Sha256Digest;
 use crate::ledger::Recorded;
-use crate::ledger::entry::{CaseSubject, EntryBody};
+use crate::ledger::entry::EntryBody;
 use crate::reading::ReadError;
 use crate::store::StoreError;
 
@@ -145,9 +144,15 @@ impl Archive {
     /// The error for something that was not found: while the catalog is being rebuilt it may exist all the same.
     pub(super) fn not_found(&self, what: String) -> ArchiveError {
         match self.rebuild.progress() {
-            Some(progress) => ArchiveError::Rebuilding { percent: progress.percent(), retry_after_seconds: 10 },
+            Some(_) => self.rebuilding(),
             None => ArchiveError::NotFound(what),
         }
+    }
+
+    /// The error for what cannot be answered because the catalog is being rebuilt, or just was.
+    pub(super) fn rebuilding(&self) -> ArchiveError {
+        let progress = self.rebuild.progress().unwrap_or_default();
+        ArchiveError::Rebuilding { percent: progress.percent(), retry_after_seconds: 10 }
     }
 
     /// For what has to list everything: not while the catalog is being rebuilt, when a listing passes for a whole one and
@@ -156,9 +161,7 @@ impl Archive {
     /// # Errors
     /// [`ArchiveError::Rebuilding`].
     pub fn must_be_whole(&self) -> Result<(), ArchiveError> {
-        self.rebuild.progress().map_or(Ok(()), |progress| {
-            Err(ArchiveError::Rebuilding { percent: progress.percent(), retry_after_seconds: 10 })
-        })
+        if self.rebuild.progress().is_some() { Err(self.rebuilding()) } else { Ok(()) }
     }
 
     /// The catalog was found damaged while it was used: it is rebuilt at the next occasion.
@@ -272,6 +275,9 @@ impl Archive {
             "the catalog is complete"
         );
         tracing::debug!("rebuild ends");
+        if let Err(error) = self.close_cases_of_repaired().await {
+            tracing::warn!(%error, "cases of packs that are whole again are closed later");
+        }
         self.release_what_is_sealed().await;
     }
 
@@ -281,8 +287,10 @@ impl Archive {
             // catalog is complete up to it. Later ones see that the catalog does not follow.
             let _turn = self.ledger_turn.lock().await;
             if from_nothing {
+                self.lacking.empties();
                 self.in_catalog(|catalog| catalog.clear()).await?;
             }
+            self.lacking.took_in(self.in_catalog(|catalog| catalog.watermark()).await?);
         }
         let total = self.history.lock().pack_count() as u64;
         self.rebuild.advance(self.clock.monotonic(), |progress| {
@@ -332,21 +340,23 @@ impl Archive {
     }
 
     /// A pack of which no store has a good copy must not keep everything else out of the catalog, nor sealing from going
-    /// on: it is passed over, with a case; when a copy is back, `vellum rebuild` brings it in.
+    /// on: it is passed over, with a case; when a copy is back, [`Archive::take_in_repaired`] brings it in.
     async fn apply_or_pass_over(&self, recorded: &Recorded) -> Result<(), ArchiveError> {
-        let error = match self.apply(recorded).await {
-            Ok(()) => return Ok(()),
+        let outcome = self.apply(recorded).await;
+        let (EntryBody::Sealed { pack, .. } | EntryBody::Merged { pack, .. }) = &recorded.entry.body else {
+            return outcome;
+        };
+        let error = match outcome {
+            Ok(()) => {
+                self.lacking.has(&pack.pack);
+                return Ok(());
+            }
             Err(error) if is_damage(&error) => error,
             Err(error) => return Err(error),
         };
-        let (EntryBody::Sealed { pack, .. } | EntryBody::Merged { pack, .. }) = &recorded.entry.body else {
-            return Err(error);
-        };
         tracing::error!(pack = %pack.pack, study = %pack.study, %error, "no store has a good copy of a pack; the catalog goes without");
-        let case = Sha256Digest::of(format!("damaged-pack\0{}", pack.pack).as_bytes());
-        let subject =
-            CaseSubject { studies: vec![pack.study.clone()], pack: Some(pack.pack), ..CaseSubject::default() };
-        self.open_case(case, "damaged-pack", subject).await?;
+        self.open_case_damaged_pack(pack).await?;
+        self.lacking.goes_without([pack.pack]);
         self.pass_over(recorded.entry.n + 1).await
     }
 }

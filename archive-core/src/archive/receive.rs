@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use dicom_dictionary_std::tags;
 
 use super::Archive;
 use super::error::ArchiveError;
@@ -186,6 +187,7 @@ fn check_announced(incoming: &Incoming, keys: &InstanceKeys) -> Result<bool, Arc
     if let Some(announced) = incoming.expected_sop.as_ref().filter(|announced| **announced != keys.sop) {
         return Err(ArchiveError::Mismatch {
             what: "SOP Instance UID",
+            tag: tags::SOP_INSTANCE_UID,
             announced: announced.to_string(),
             found: keys.sop.to_string(),
         });
@@ -193,6 +195,7 @@ fn check_announced(incoming: &Incoming, keys: &InstanceKeys) -> Result<bool, Arc
     if let Some(announced) = incoming.expected_study.as_ref().filter(|announced| **announced != keys.study) {
         return Err(ArchiveError::Mismatch {
             what: "Study Instance UID",
+            tag: tags::STUDY_INSTANCE_UID,
             announced: announced.to_string(),
             found: keys.study.to_string(),
         });

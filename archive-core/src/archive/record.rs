@@ -130,7 +130,7 @@ impl Archive {
 
     /// Applies the index of a pack. One that was replaced later brings nothing: its successor holds all of it, and it may
     /// be gone from the stores.
-    async fn apply_pack(
+    pub(super) async fn apply_pack(
         &self,
         pack: &PackRef,
         replaces: Option<&Vec<PackId>>,
@@ -163,7 +163,7 @@ impl Archive {
     }
 
     async fn apply_change(&self, change: CatalogChange) -> Result<(), ArchiveError> {
-        let holdings = self.holdings.clone();
+        let (holdings, watermark) = (self.holdings.clone(), change.watermark);
         let applied = tokio::task::spawn_blocking(move || holdings.catalog().apply(&change)).await;
         let applied = applied.map_err(|error| ArchiveError::internal("applying to the catalog", error))?;
         let found = applied.map_err(|error| {
@@ -172,6 +172,9 @@ impl Archive {
             }
             ArchiveError::internal("the catalog", error)
         })?;
+        if let Some(watermark) = watermark {
+            self.lacking.took_in(watermark);
+        }
         self.note_cases(found);
         Ok(())
     }

@@ -11,8 +11,10 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::Archive;
+use super::divide::{Frozen, divide};
 use super::error::ArchiveError;
 use super::pack_source::{PackItem, build_pack};
+use super::rebuild::RebuildProgress;
 use crate::caller::Caller;
 use crate::catalog::{Catalog, CatalogError};
 use crate::identifiers::{ReceiptNumber, SeriesUid, Sha256Digest, StudyUid};
@@ -21,9 +23,6 @@ use crate::journal::JournalEntry;
 use crate::ledger::entry::{EntryBody, ReceiptRanges};
 use crate::pack::BuiltPack;
 use crate::store::check_identity;
-
-/// Receipts in one pack, at most: an index of more would be slow to read.
-const PACK_RECEIPTS_MAX: usize = 50_000;
 
 /// What sealing did.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -38,24 +37,6 @@ pub struct SealSummary {
     pub waiting: u64,
     /// What failed, for people; it is tried again.
     pub failed: Vec<String>,
-}
-
-/// Receipts of one version that go into a pack together.
-#[derive(Clone, Debug)]
-pub(super) struct Frozen {
-    /// Lowest number first.
-    pub(super) entries: Vec<Arc<JournalEntry>>,
-    /// The bytes go in too; otherwise a pack that was just read back has them.
-    pub(super) with_content: bool,
-}
-
-impl Frozen {
-    fn content_length(&self) -> u64 {
-        match self.entries.first() {
-            Some(entry) if self.with_content => entry.facts.content_length,
-            _ => 0,
-        }
-    }
 }
 
 impl Archive {
@@ -76,11 +57,14 @@ impl Archive {
     /// Seals what is due, or with `now` everything that is not sealed.
     ///
     /// # Errors
-    /// [`ArchiveError::Rebuilding`] while the catalog is being rebuilt.
+    /// [`ArchiveError::Busy`] while the catalog is being rebuilt.
     pub async fn seal(self: &Arc<Self>, caller: &Caller, now: bool) -> Result<SealSummary, ArchiveError> {
         tracing::info!(by = %caller.name, now, "sealing was asked for");
-        if self.rebuild.progress().is_some() {
-            return Err(self.not_found(String::new()));
+        if let Some(RebuildProgress { done, total, .. }) = self.rebuild.progress() {
+            return Err(ArchiveError::Busy(format!(
+                "nothing is sealed while the catalog is being rebuilt ({done} of {total} packs so far; `vellum status` shows \
+                 how far it is): what waits is safe in the journal, and sealing goes on by itself afterwards"
+            )));
         }
         // A task of its own: a caller that hangs up must not leave a study half sealed.
         let archive = Arc::clone(self);
@@ -139,7 +123,7 @@ impl Archive {
         let frozen = self.freeze(study).await?;
         let receipts: usize = frozen.values().map(|frozen| frozen.entries.len()).sum();
         let (mut packs, mut versions) = (0, 0);
-        for group in self.divide(frozen) {
+        for group in divide(frozen, self.options.seal.pack_target) {
             versions += group.len() as u64;
             packs += 1;
             self.seal_group(study, group).await?;
@@ -198,27 +182,6 @@ impl Archive {
             frozen.insert(key, Frozen { entries, with_content });
         }
         Ok(frozen)
-    }
-
-    /// Divides versions into packs of about the target size.
-    fn divide(&self, frozen: BTreeMap<(SeriesUid, ReceiptNumber), Frozen>) -> Vec<Vec<Frozen>> {
-        let mut packs: Vec<Vec<Frozen>> = Vec::new();
-        let (mut bytes, mut receipts) = (u64::MAX, 0_usize);
-        for frozen in frozen.into_values() {
-            let (more_bytes, more_receipts) = (frozen.content_length(), frozen.entries.len());
-            let fits = bytes.saturating_add(more_bytes) <= self.options.seal.pack_target
-                && receipts + more_receipts <= PACK_RECEIPTS_MAX;
-            if !fits {
-                packs.push(Vec::new());
-                (bytes, receipts) = (0, 0);
-            }
-            bytes += more_bytes;
-            receipts += more_receipts;
-            if let Some(pack) = packs.last_mut() {
-                pack.push(frozen);
-            }
-        }
-        packs
     }
 
     async fn seal_group(self: &Arc<Self>, study: &StudyUid, group: Vec<Frozen>) -> Result<(), ArchiveError> {

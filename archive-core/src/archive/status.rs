@@ -1,11 +1,13 @@
 //! The figures that a person on call wants first, and the metrics' source.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::Serialize;
 
 use super::Archive;
+use super::job_trouble::JobTrouble;
 use super::rebuild::RebuildProgress;
 use crate::identifiers::{ArchiveId, StoreId};
 use crate::ledger::entry::StoreRole;
@@ -23,12 +25,16 @@ pub struct Status {
     pub unsealed_studies: u64,
     /// Why the last attempt to seal failed, as long as none has succeeded since: a store is away, most likely.
     pub seal_trouble: Option<String>,
+    /// Why the last run of a job of the worker ended badly, by job, as long as none of it has ended well since.
+    pub job_trouble: BTreeMap<&'static str, String>,
     /// The ledger.
     pub ledger: LedgerFigures,
     /// How far the rebuild is, while one goes on.
     pub rebuilding: Option<RebuildProgress>,
     /// Packs that count.
     pub packs: u64,
+    /// Packs of which no store has a good copy, so that queries go without them.
+    pub unreadable_packs: u64,
     /// Cases that nobody closed.
     pub open_cases: u64,
     /// The stores.
@@ -110,6 +116,7 @@ impl Archive {
             },
             unsealed_studies: self.unsealed.count() as u64,
             seal_trouble: self.seal_trouble.lock().clone(),
+            job_trouble: self.job_trouble.now(),
             ledger: LedgerFigures {
                 entries: head.as_ref().map_or(0, |head| head.size),
                 epoch: head.as_ref().map_or(0, |head| head.epoch),
@@ -117,10 +124,17 @@ impl Archive {
             },
             rebuilding: self.rebuild.progress(),
             packs,
+            unreadable_packs: self.lacking.count() as u64,
             open_cases,
             stores: self.store_figures(),
             findings: self.findings.clone(),
         }
+    }
+
+    /// Where the worker notes how its jobs end.
+    #[must_use]
+    pub const fn job_trouble(&self) -> &JobTrouble {
+        &self.job_trouble
     }
 
     /// Why no traffic should come, by part; empty where all is well. Answers from memory.
@@ -151,12 +165,12 @@ impl Archive {
 
     fn store_figures(&self) -> Vec<StoreFigures> {
         let lags = self.ledger.lags();
+        let trouble = self.store_trouble.lock().clone();
         let figures = self.stores.read_order().map(|member| {
             let lag = lags.iter().find(|lag| lag.store == member.id);
-            let error = lag.and_then(|lag| lag.error.as_ref());
             let behind = lag.map_or(Some(0), |lag| lag.segments);
-            let state = match (error, behind) {
-                (Some(error), _) => error.to_string(),
+            let state = match (trouble.get(&member.id), behind) {
+                (Some(error), _) => error.clone(),
                 (None, Some(0)) => "ok".to_owned(),
                 (None, _) => "behind".to_owned(),
             };

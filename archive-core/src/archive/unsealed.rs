@@ -15,6 +15,7 @@ use crate::caller::{Door, SourceKey};
 use crate::identifiers::{ReceiptNumber, SopUid, StudyUid};
 use crate::instance::VersionKey;
 use crate::journal::JournalEntry;
+use crate::ledger::ranges::RUNS_MAX;
 
 /// A version of an instance within its study.
 pub(super) type VersionOfInstance = (SopUid, VersionKey);
@@ -59,7 +60,7 @@ struct Waiting {
     told: bool,
 }
 
-/// Receipts of one source and study that the ledger does not speak of yet.
+/// Receipts of one source and study that the ledger does not speak of yet, as many as one entry may name.
 #[derive(Clone, Debug)]
 pub(super) struct Untold {
     pub(super) study: StudyUid,
@@ -200,22 +201,25 @@ impl Unsealed {
     /// What the ledger does not speak of yet, by study, source and door.
     pub(super) fn untold(&self) -> Vec<Untold> {
         let studies = self.studies.lock();
-        let mut groups: BTreeMap<(StudyUid, SourceKey, Door), Untold> = BTreeMap::new();
+        let mut groups: BTreeMap<(StudyUid, SourceKey, Door), Vec<Untold>> = BTreeMap::new();
         for (study, entry) in studies.iter() {
             for (number, waiting) in entry.receipts.iter().filter(|(_, waiting)| !waiting.told) {
-                let key = (study.clone(), waiting.source.clone(), waiting.door);
-                let group = groups.entry(key).or_insert_with(|| Untold {
+                let groups = groups.entry((study.clone(), waiting.source.clone(), waiting.door)).or_default();
+                if let Some(group) = groups.last_mut().filter(|group| group.numbers.len() < RUNS_MAX) {
+                    group.numbers.push(*number);
+                    group.bytes += waiting.bytes;
+                    continue;
+                }
+                groups.push(Untold {
                     study: study.clone(),
                     source: waiting.source.clone(),
                     door: waiting.door,
-                    numbers: Vec::new(),
-                    bytes: 0,
+                    numbers: vec![*number],
+                    bytes: waiting.bytes,
                 });
-                group.numbers.push(*number);
-                group.bytes += waiting.bytes;
             }
         }
-        groups.into_values().collect()
+        groups.into_values().flatten().collect()
     }
 
     /// The ledger speaks of these now.

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use futures::{Stream, StreamExt as _, stream};
 use serde::Serialize;
-use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 
 use super::Archive;
@@ -12,8 +11,9 @@ use super::error::ArchiveError;
 use crate::caller::Caller;
 use crate::identifiers::{ContentId, Sha256Digest, StudyUid};
 use crate::instance::VersionFacts;
+use crate::off_runtime::PiecewiseSha256;
 use crate::pack::{PackCache, PackReader, PackRef};
-use crate::reading::VersionReader;
+use crate::reading::{ReadError, VersionReader};
 use crate::store::{Member, verify_object};
 
 /// Events that wait for whoever follows.
@@ -166,21 +166,24 @@ impl Archive {
     async fn verify_receipt(&self, number: crate::identifiers::ReceiptNumber) -> Result<u64, ArchiveError> {
         let entry = self.journal.entry(number).await?;
         let reader = self.journal.reader(number).await?;
-        verify_content(&reader, &entry.facts).await
+        Ok(verify_content(&reader, &entry.facts).await?)
     }
 }
 
 /// Reads a content to its end and compares its id; gives its length.
-async fn verify_content(version: &dyn VersionReader, facts: &VersionFacts) -> Result<u64, ArchiveError> {
-    let (mut digest, mut at) = (Sha256::new(), 0);
+pub(super) async fn verify_content(version: &dyn VersionReader, facts: &VersionFacts) -> Result<u64, ReadError> {
+    let object = || format!("instance {}", facts.keys.sop);
+    let (mut digest, mut at) = (PiecewiseSha256::default(), 0);
     while at < facts.content_length {
         let bytes = version.read(at..facts.content_length).await?;
-        digest.update(&bytes);
+        if bytes.is_empty() {
+            break;
+        }
         at += bytes.len() as u64;
+        digest.update(&bytes).await.map_err(|source| ReadError::Local { object: object(), source })?;
     }
-    if ContentId::from_raw(digest.finalize().into()) == facts.version.content {
+    if at == facts.content_length && ContentId::from_raw(digest.finish()) == facts.version.content {
         return Ok(at);
     }
-    let object = format!("instance {}", facts.keys.sop);
-    Err(crate::reading::ReadError::Damaged { object, what: format!("content {}", facts.version.content) }.into())
+    Err(ReadError::Damaged { object: object(), what: format!("content {}", facts.version.content) })
 }

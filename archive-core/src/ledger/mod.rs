@@ -5,6 +5,7 @@
 //! is created once, each names the one before it, and nothing is answered before it is in the home (promises I10, I11,
 //! I13).
 
+mod batch;
 mod bundle;
 pub mod chain;
 pub mod checkpoint;
@@ -31,6 +32,7 @@ pub mod word;
 mod writer;
 mod zstd_frame;
 
+pub use batch::in_batches;
 pub use chain::{Chain, Head};
 pub use error::{Damage, Fault, LedgerError};
 pub use fold::{Entries, Filter, Start, Walk};

@@ -9,6 +9,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::identifiers::ReceiptNumber;
 
+/// Runs in one entry, at most: each is `[first,last],` of two numbers of up to 20 digits, so that an entry of so many fits a
+/// segment ([`super::segment::MAX_ENTRIES`]) with room for what else it says.
+pub const RUNS_MAX: usize = 20_000;
+
 /// Runs of receipt numbers, both ends included, ascending and not touching.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct ReceiptRanges(pub Vec<ReceiptRange>);

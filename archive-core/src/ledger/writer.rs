@@ -9,9 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
+use super::batch::check_appendable;
 use super::bundle;
 use super::chain::{Chain, Head};
 use super::commit::{NotCommitted, commit};
@@ -28,8 +30,6 @@ use crate::identifiers::{ArchiveId, StoreId};
 
 /// Appends that may wait in the queue; further callers wait for room.
 const QUEUE: usize = 1024;
-/// Bytes that index, times and line feed add to an entry's line, at most.
-const ENTRY_OVERHEAD: usize = 128;
 
 /// Where the ledger stands, and which stores have all of it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -74,6 +74,7 @@ enum Command {
 pub struct Ledger {
     commands: mpsc::Sender<Command>,
     shared: Arc<Shared>,
+    vouched: Vouched,
 }
 
 impl std::fmt::Debug for Ledger {
@@ -85,9 +86,10 @@ impl std::fmt::Debug for Ledger {
 impl Ledger {
     pub(super) fn start(writer: Writer, shared: Arc<Shared>, window: Duration) -> Self {
         let (commands, queue) = mpsc::channel(QUEUE);
+        let vouched = writer.vouched.clone();
         let service = Service { writer, queue, window, held: VecDeque::new() };
         tokio::spawn(service.run());
-        Self { commands, shared }
+        Self { commands, shared, vouched }
     }
 
     /// Appends entries, all in one segment: all are recorded or none. Answers when they are in the home and every
@@ -143,6 +145,31 @@ impl Ledger {
         Ok(lags)
     }
 
+    /// Brings one store up to the home, whatever its role, and tells whether it then has everything up to a head.
+    ///
+    /// # Errors
+    /// As [`Ledger::catch_up`], and the store's own: it is away, or damaged.
+    pub async fn feed(&self, store: &StoreId, head: &Head) -> Result<bool, LedgerError> {
+        let shared = &self.shared;
+        if *store == shared.home.id {
+            return Ok(true);
+        }
+        let Some(follower) = shared.followers.iter().find(|follower| follower.member.id == *store) else {
+            return Ok(false);
+        };
+        if let Err(error) = follower.feed(&shared.home.store, || shared.line(), None).await {
+            shared.stop_if_fenced(&error)?;
+            return Err(error);
+        }
+        Ok(follower.holds(head.position()))
+    }
+
+    /// Trusted time now: what an entry appended at this moment would bear.
+    #[must_use]
+    pub fn vouched_now(&self) -> Timestamp {
+        self.vouched.now()
+    }
+
     /// How far the other stores are behind the home.
     #[must_use]
     pub fn lags(&self) -> Vec<StoreLag> {
@@ -161,25 +188,6 @@ impl Ledger {
     pub fn stopped(&self) -> Option<LedgerError> {
         self.shared.state().stopped
     }
-}
-
-/// Bytes of the entries' lines.
-fn check_appendable(bodies: &[EntryBody]) -> Result<usize, LedgerError> {
-    if bodies.is_empty() {
-        return Err(LedgerError::NotAppendable("an empty list of entries".to_owned()));
-    }
-    let mut bytes = 0_usize;
-    for body in bodies {
-        if body.is_of_an_epoch() || matches!(body, EntryBody::Unknown(_)) {
-            return Err(LedgerError::NotAppendable(format!("an entry of kind {}", body.kind())));
-        }
-        let line = serde_json::to_string(body).map_err(|error| LedgerError::Encoding(error.to_string()))?;
-        bytes = bytes.saturating_add(line.len()).saturating_add(ENTRY_OVERHEAD);
-    }
-    if bytes > MAX_ENTRIES {
-        return Err(LedgerError::TooLarge { bytes, limit: MAX_ENTRIES });
-    }
-    Ok(bytes)
 }
 
 /// What writer, feeders and askers share.

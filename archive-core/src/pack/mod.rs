@@ -20,6 +20,7 @@ mod scratch;
 mod source;
 mod spool;
 mod tables;
+mod unvouched;
 mod verify;
 mod version;
 mod zip;
@@ -35,6 +36,7 @@ pub use inspect::{INSPECTED_MAX, InspectedMember, InspectedVersion, Inspection, 
 pub use place::{IndexedVersion, PackPlace, PackRef, RootPlace};
 pub use reader::{PackReader, PackSummary};
 pub use source::{DamageObserver, LogDamage};
+pub use unvouched::unvouched;
 pub use verify::{ExpectedVersion, verify_scratch};
 pub use version::PackedVersion;
 

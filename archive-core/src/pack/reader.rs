@@ -20,6 +20,7 @@ use super::root::{Part, Root, TextMember};
 use super::source::{DamageObserver, PackSource, StoredCopies};
 use super::version::PackedVersion;
 use crate::identifiers::{SeriesUid, Sha256Digest};
+use crate::off_runtime;
 use crate::reading::ReadError;
 use crate::store::SharedStore;
 
@@ -124,6 +125,12 @@ impl PackReader {
         }
     }
 
+    /// Bytes of its index as text.
+    #[must_use]
+    pub fn index_bytes(&self) -> u64 {
+        self.inner.root.index.units.iter().fold(0, |sum, unit| sum.saturating_add(unit.part.length))
+    }
+
     /// All lines.
     #[must_use]
     pub fn lines(&self) -> Range<u32> {
@@ -146,7 +153,7 @@ impl PackReader {
     /// [`ReadError`]; [`ReadError::NotUnderstood`] where there is no such line.
     pub async fn line(&self, line: u32) -> Result<IndexedVersion, ReadError> {
         let text = self.inner.text_line(Text::Index, line).await?;
-        Ok(self.inner.parse_line(line, &text)?.0)
+        self.inner.understood(line, text, |pack, line, text| Ok(pack.parse_line(line, &text)?.0)).await
     }
 
     /// Lines of the index, in order, a few requests for all; ends at the first error.
@@ -161,7 +168,8 @@ impl PackReader {
     /// As [`PackReader::line`].
     pub async fn version(&self, line: u32) -> Result<Option<PackedVersion>, ReadError> {
         let text = self.inner.text_line(Text::Index, line).await?;
-        let (indexed, member) = self.inner.parse_line(line, &text)?;
+        let (indexed, member) =
+            self.inner.understood(line, text, |pack, line, text| pack.parse_line(line, &text)).await?;
         Ok(member.map(|member| PackedVersion::new(Arc::clone(&self.inner), indexed, member)))
     }
 
@@ -223,7 +231,7 @@ fn stream_lines<T: Send + 'static>(
     let state = Lines { pack: Arc::clone(pack), text, lines, unit: None };
     stream::try_unfold(state, move |mut state| async move {
         let Some((line, text)) = state.next().await? else { return Ok(None) };
-        let item = item(&state.pack, line, text)?;
+        let item = state.pack.understood(line, text, item).await?;
         Ok(Some((item, state)))
     })
     .boxed()
@@ -238,16 +246,13 @@ async fn read_root(source: &dyn PackSource, pack: &PackRef, cache: &PackCache) -
     let end = place.offset.checked_add(place.length).filter(|&end| end <= pack.size && place.length <= ROOT_MAX);
     let what = "its recorded root lies outside it";
     let end = end.ok_or_else(|| Flaw::NotUnderstood(what.to_owned()).in_object(source.object(0)))?;
-    let root = read_checked(source, place.offset..end, |bytes| {
+    let (study, size) = (pack.study.clone(), pack.size);
+    let root = read_checked(source, place.offset..end, place.length, move |bytes| {
         if Sha256Digest::of(bytes) != place.sha256 {
             return Err(Flaw::Damaged("the root".to_owned()));
         }
-        let root = Root::parse(bytes, pack.size)?;
-        if root.study == pack.study {
-            Ok(root)
-        } else {
-            Err(Flaw::NotUnderstood("the root names another study".to_owned()))
-        }
+        let root = Root::parse(bytes, size)?;
+        if root.study == study { Ok(root) } else { Err(Flaw::NotUnderstood("the root names another study".to_owned())) }
     })
     .await?;
     let root = Arc::new(root);
@@ -257,15 +262,26 @@ async fn read_root(source: &dyn PackSource, pack: &PackRef, cache: &PackCache) -
 }
 
 /// Reads a range from the first copy that passes the check. A failed check is reported, then the next copy is tried.
-async fn read_checked<T>(
+/// Checking handles about `bytes` bytes, which is what decides where it runs.
+async fn read_checked<T: Send + 'static>(
     source: &dyn PackSource,
     range: Range<u64>,
-    check: impl Fn(&Bytes) -> Result<T, Flaw>,
+    bytes: u64,
+    check: impl Fn(&Bytes) -> Result<T, Flaw> + Send + Sync + 'static,
 ) -> Result<T, ReadError> {
+    let check = Arc::new(check);
     let mut worst: Option<ReadError> = None;
     for copy in 0..source.copies() {
         let outcome = match source.read(copy, range.clone()).await {
-            Ok(bytes) if bytes.len() as u64 == range.end.saturating_sub(range.start) => check(&bytes),
+            Ok(read) if read.len() as u64 == range.end.saturating_sub(range.start) => {
+                if source.may_block() {
+                    check(&read)
+                } else {
+                    let check = Arc::clone(&check);
+                    let checked = off_runtime::compute(bytes, move || check(&read)).await;
+                    checked.map_err(|error| ReadError::Local { object: source.object(copy), source: error })?
+                }
+            }
             Ok(_) => Err(Flaw::Damaged(format!("bytes {} to {}", range.start, range.end))),
             Err(error) => {
                 // Damage that was seen says more than a store that is away.
@@ -294,13 +310,14 @@ impl Inner {
         Flaw::NotUnderstood(what.into()).in_object(format!("pack {}", self.pack.pack))
     }
 
-    /// Stored bytes that pass a check, from the first copy that has them.
-    pub(crate) async fn checked<T>(
+    /// Stored bytes that pass a check, from the first copy that has them; checking handles about `bytes` bytes.
+    pub(crate) async fn checked<T: Send + 'static>(
         &self,
         range: Range<u64>,
-        check: impl Fn(&Bytes) -> Result<T, Flaw>,
+        bytes: u64,
+        check: impl Fn(&Bytes) -> Result<T, Flaw> + Send + Sync + 'static,
     ) -> Result<T, ReadError> {
-        read_checked(&*self.source, range, check).await
+        read_checked(&*self.source, range, bytes, check).await
     }
 
     /// The original of a part. Its neighbours up to `ahead` are fetched in the same request and remembered, as far as
@@ -310,7 +327,7 @@ impl Inner {
         index: usize,
         ahead: Range<usize>,
         part: impl Fn(usize) -> Option<(Part, Method)>,
-        what: &str,
+        what: &'static str,
     ) -> Result<Bytes, ReadError> {
         let missing = || self.not_understood(format!("{what} is not listed in the root"));
         let (wanted, method) = part(index).ok_or_else(missing)?;
@@ -347,17 +364,19 @@ impl Inner {
     }
 
     /// The originals of parts that follow each other.
-    async fn open_run(&self, run: &[Part], method: Method, what: &str) -> Result<Vec<Bytes>, ReadError> {
+    async fn open_run(&self, run: &[Part], method: Method, what: &'static str) -> Result<Vec<Bytes>, ReadError> {
         let (start, end) = (run.first().map_or(0, |part| part.offset), run.last().map_or(0, Part::end));
+        let bytes = run.iter().fold(0_u64, |sum, part| sum.saturating_add(part.length));
+        let parts = run.to_vec();
         let opened = self
-            .checked(start..end, |stored| {
+            .checked(start..end, bytes, move |stored| {
                 let open = |part: &Part| {
                     let from = usize::try_from(part.offset - start).unwrap_or(usize::MAX);
                     let to = usize::try_from(part.end() - start).unwrap_or(usize::MAX);
                     let stored = stored.get(from..to).ok_or_else(|| Flaw::Damaged(what.to_owned()))?;
                     part.open(method, stored, what).map(Bytes::from)
                 };
-                run.iter().map(open).collect::<Result<Vec<_>, Flaw>>()
+                parts.iter().map(open).collect::<Result<Vec<_>, Flaw>>()
             })
             .await?;
         for (part, bytes) in run.iter().zip(&opened) {
@@ -409,6 +428,22 @@ impl Inner {
         let unit = self.unit_of(text, line)?;
         let bytes = self.text_unit(text, unit, line).await?;
         self.line_in(text, unit, &bytes, line)
+    }
+
+    /// What a line says; a long one takes long to read.
+    async fn understood<T: Send + 'static>(
+        self: &Arc<Self>,
+        line: u32,
+        text: Bytes,
+        read: fn(&Self, u32, Bytes) -> Result<T, ReadError>,
+    ) -> Result<T, ReadError> {
+        if self.source.may_block() {
+            return read(self, line, text);
+        }
+        let pack = Arc::clone(self);
+        let done = off_runtime::compute(text.len() as u64, move || read(&pack, line, text)).await;
+        let ended = |source| ReadError::Local { object: format!("pack {}", self.pack.pack), source };
+        done.map_err(ended)?
     }
 
     /// A line of the index, with its member.

@@ -45,6 +45,10 @@ pub(crate) trait PackSource: Send + Sync + std::fmt::Debug {
     fn object(&self, copy: usize) -> String;
     /// One of them is damaged.
     fn damaged(&self, copy: usize, what: &str);
+    /// Whether whoever reads is on a thread that may block.
+    fn may_block(&self) -> bool {
+        false
+    }
 }
 
 /// Copies in stores.
@@ -122,4 +126,8 @@ impl PackSource for LocalFile {
     }
 
     fn damaged(&self, _copy: usize, _what: &str) {}
+
+    fn may_block(&self) -> bool {
+        true
+    }
 }

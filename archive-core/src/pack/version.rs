@@ -125,35 +125,10 @@ impl PackedVersion {
         let (Some(first), Some(last)) = (run.first(), run.last()) else { return Ok(Bytes::new()) };
         let base = self.member.offset;
         let range = base.saturating_add(first.stored_offset)..base.saturating_add(last.stored_end());
-        let (member, line) = (&self.member, self.indexed.line);
-        self.pack
-            .checked(range, |stored| {
-                let mut bytes = BytesMut::new();
-                for unit in run {
-                    let flaw = || Flaw::Damaged(format!("the unit at byte {} of version {line}", unit.offset));
-                    let from = usize::try_from(unit.stored_offset - first.stored_offset).unwrap_or(usize::MAX);
-                    let to = usize::try_from(unit.stored_end() - first.stored_offset).unwrap_or(usize::MAX);
-                    if stored.get(from..to).is_none() {
-                        return Err(flaw());
-                    }
-                    let original = match member.method {
-                        Method::Stored => stored.slice(from..to),
-                        Method::Zstd => {
-                            let length = usize::try_from(unit.length).unwrap_or(usize::MAX);
-                            open_frame(&stored.slice(from..to), length).ok_or_else(flaw)?.into()
-                        }
-                    };
-                    if original.len() as u64 != u64::from(unit.length) || UnitDigest::of(&original) != unit.digest {
-                        return Err(flaw());
-                    }
-                    if run.len() == 1 {
-                        return Ok(original);
-                    }
-                    bytes.extend_from_slice(&original);
-                }
-                Ok(bytes.freeze())
-            })
-            .await
+        let (method, line) = (self.member.method, self.indexed.line);
+        let (first, run) = (*first, run.to_vec());
+        let bytes = run.iter().fold(0_u64, |sum, unit| sum.saturating_add(unit.length.into()));
+        self.pack.checked(range, bytes, move |stored| originals(stored, first, &run, method, line)).await
     }
 
     /// Bytes of the member (the file, prefix included) from `want.start` on, as far as one run of units goes.
@@ -190,6 +165,34 @@ impl PackedVersion {
         let to = usize::try_from(end.saturating_sub(*offset)).unwrap_or(usize::MAX).min(bytes.len());
         (from < to).then(|| bytes.slice(from..to))
     }
+}
+
+/// The originals of units that are stored side by side, each checked against its digest.
+fn originals(stored: &Bytes, first: StoredUnit, run: &[StoredUnit], method: Method, line: u32) -> Result<Bytes, Flaw> {
+    let mut bytes = BytesMut::new();
+    for unit in run {
+        let flaw = || Flaw::Damaged(format!("the unit at byte {} of version {line}", unit.offset));
+        let from = usize::try_from(unit.stored_offset - first.stored_offset).unwrap_or(usize::MAX);
+        let to = usize::try_from(unit.stored_end() - first.stored_offset).unwrap_or(usize::MAX);
+        if stored.get(from..to).is_none() {
+            return Err(flaw());
+        }
+        let original = match method {
+            Method::Stored => stored.slice(from..to),
+            Method::Zstd => {
+                let length = usize::try_from(unit.length).unwrap_or(usize::MAX);
+                open_frame(&stored.slice(from..to), length).ok_or_else(flaw)?.into()
+            }
+        };
+        if original.len() as u64 != u64::from(unit.length) || UnitDigest::of(&original) != unit.digest {
+            return Err(flaw());
+        }
+        if run.len() == 1 {
+            return Ok(original);
+        }
+        bytes.extend_from_slice(&original);
+    }
+    Ok(bytes.freeze())
 }
 
 /// The longest run of units at the front that fits one request and is wanted; the first always.

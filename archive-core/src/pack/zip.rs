@@ -169,6 +169,37 @@ pub(crate) fn end_records(entries: u64, directory_offset: u64, directory_length:
     end
 }
 
+/// Bytes at the end of a pack that hold the end records and before them an entry of a short name.
+pub(crate) const DIRECTORY_TAIL_BYTES: u64 = 256;
+
+/// The last entry of the central directory of a file that ends with these bytes; `None` unless it is written as here,
+/// of a member that is stored and has this name.
+pub(crate) fn last_entry(tail: &[u8], name: &str) -> Option<Entry> {
+    let double = |bytes: &[u8], at: usize| Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
+    let before_end = |length: usize| tail.len().checked_sub(length);
+    let plain_end = before_end(22).filter(|&at| double(tail, at) == Some(END_SIGNATURE))?;
+    let wide_end = before_end(98).filter(|&at| double(tail, at) == Some(END64_SIGNATURE));
+    let directory = tail.get(..wide_end.unwrap_or(plain_end))?;
+    // The place of its local header may need Zip64's extra field; the sizes of a member that is looked for here do not.
+    let short = 46 + name.len();
+    [short, short + 12].into_iter().find_map(|length| {
+        let bytes = directory.get(directory.len().checked_sub(length)?..)?;
+        let header_offset = match double(bytes, 42)? {
+            OVERFLOW_32 => u64::from_le_bytes(bytes.get(short + 4..short + 12)?.try_into().ok()?),
+            offset => offset.into(),
+        };
+        let entry = Entry {
+            name: name.to_owned(),
+            method: Method::Stored,
+            crc32: double(bytes, 16)?,
+            stored: double(bytes, 20)?.into(),
+            original: double(bytes, 24)?.into(),
+            header_offset,
+        };
+        (entry.central_header() == bytes).then_some(entry)
+    })
+}
+
 /// A local header as `inspect` finds it: name and extra field follow its 30 bytes.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct FoundHeader {
@@ -238,6 +269,23 @@ mod tests {
         assert_eq!(end_records(65_535, 100, 100).len(), 98);
         assert_eq!(end_records(1, limit, 100).len(), 98);
         assert_eq!(end_records(1, limit - 1, 100).len(), 22);
+    }
+
+    #[test]
+    fn the_last_entry_is_found_by_the_end_of_the_file_and_no_other_is_taken_for_it() {
+        let limit = u64::from(u32::MAX);
+        for (offset, directory_offset) in [(77, 100), (77, limit), (limit - 1, limit + 9), (limit + 7, limit + 99)] {
+            let (first, last) = (entry(3, 9, 0), Entry { name: "last".to_owned(), ..entry(5, 5, offset) });
+            let directory = [first.central_header(), last.central_header()].concat();
+            let end = end_records(2, directory_offset, directory.len() as u64);
+            let file = [directory, end].concat();
+            let tail = &file[file.len().saturating_sub(DIRECTORY_TAIL_BYTES as usize)..];
+            assert_eq!(last_entry(tail, "last"), Some(last), "{offset}");
+            assert_eq!(last_entry(tail, "first"), None);
+            for at in 0..tail.len() {
+                assert_eq!(last_entry(&tail[..at], "last"), None, "cut at {at}");
+            }
+        }
     }
 
     #[test]

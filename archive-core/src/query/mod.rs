@@ -122,6 +122,12 @@ pub enum QueryError {
         /// The attribute.
         tag: Tag,
     },
+    /// A word of the question is none that is known.
+    #[error("{0}")]
+    Unknown(
+        /// Which, and the nearest right one.
+        String,
+    ),
     /// A cursor is not one of ours, or its archive was rebuilt differently.
     #[error("the cursor is not known; begin again without one")]
     Cursor,
@@ -144,4 +150,6 @@ pub struct Page {
     pub next: Option<Cursor>,
     /// The catalog is being rebuilt: a miss is not an absence.
     pub incomplete: bool,
+    /// Packs of which no store has a good copy may hold further matches.
+    pub unreadable: bool,
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -21,13 +22,14 @@ use crate::identifiers::Sha256Digest;
 pub struct MemoryStore {
     name: String,
     objects: Mutex<BTreeMap<StoreKey, Bytes>>,
+    ranges_read: AtomicUsize,
 }
 
 impl MemoryStore {
     /// An empty store.
     #[must_use]
     pub fn named(name: &str) -> Arc<Self> {
-        Arc::new(Self { name: name.to_owned(), objects: Mutex::default() })
+        Arc::new(Self { name: name.to_owned(), objects: Mutex::default(), ranges_read: AtomicUsize::new(0) })
     }
 
     /// Puts other bytes in the place of an object, as a damaged disk would. For tests of damage.
@@ -38,6 +40,11 @@ impl MemoryStore {
     /// Takes an object away, as an accident would. For tests of loss.
     pub fn lose(&self, key: &StoreKey) {
         self.objects.lock().remove(key);
+    }
+
+    /// How many ranges were read since this was asked last. For tests of what reading costs.
+    pub fn take_ranges_read(&self) -> usize {
+        self.ranges_read.swap(0, Ordering::SeqCst)
     }
 
     fn get(&self, key: &StoreKey) -> Result<Bytes, StoreError> {
@@ -88,6 +95,7 @@ impl Store for MemoryStore {
     }
 
     async fn read_range(&self, key: &StoreKey, range: Range<u64>) -> Result<Bytes, StoreError> {
+        self.ranges_read.fetch_add(1, Ordering::SeqCst);
         let bytes = self.get(key)?;
         let start = usize::try_from(range.start).unwrap_or(usize::MAX);
         let end = usize::try_from(range.end).unwrap_or(usize::MAX);

@@ -5,13 +5,16 @@
 //! the gate (promise I5).
 
 mod admin;
+mod awaited;
 #[cfg(any(test, feature = "test-support"))]
 pub mod contract;
 pub mod gate;
 mod identity;
 mod key;
+mod listed;
 mod local;
 mod memory;
+mod place;
 mod probe;
 mod registry;
 mod s3;
@@ -26,12 +29,15 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 pub use admin::{AdminError, StaleUpload, StoreAdmin, Versioning};
+pub use awaited::AwaitedStore;
 pub use identity::{
     ARCHIVE_FILE, EXTRACT_FILE, README_FILE, STORE_FORMAT, StoreIdentity, check_identity, initialise, read_identity,
 };
 pub use key::{StoreKey, StoreKeyError};
+pub use listed::listed;
 pub use local::LocalStore;
 pub use memory::MemoryStore;
+pub use place::{ArchiveStore, LocalPlace, OpenPlace, StorePlace};
 pub use probe::{ConditionalStore, LedgerFitness, ProbeKey, probe};
 pub use registry::{Member, StoreSet, StoreSetError};
 pub use s3::{S3Credentials, S3Options, S3Store};

@@ -258,6 +258,7 @@ class Version:
         self.study, self.line = study, line
         self.places, self.numbers = [], []
         self.prefixes = {}  # prefix in base64 -> (lowest receipt number, digests of the file)
+        self.first = None  # the lowest-numbered receipt and its prefix; no prefix where this pack does not say it
 
     def add(self, pack, line):
         member = line.get("member")
@@ -266,9 +267,11 @@ class Version:
             self.line = line
         for receipt in line["receipts"]:
             self.numbers.append(number_of(receipt))
-            if receipt.get("bare"):
-                continue
             prefix = receipt.get("prefix", member["prefix"] if member else None)
+            if self.first is None or number_of(receipt) < self.first[0]:
+                self.first = (number_of(receipt), prefix)
+            if receipt.get("bare"):
+                continue  # no file came that could be given back
             if prefix is None:
                 raise Damaged(f"{pack.name}: receipt {receipt['number']} is of a file and has no prefix")
             number, digests = self.prefixes.get(prefix, (number_of(receipt), set()))
@@ -277,10 +280,12 @@ class Version:
             self.prefixes[prefix] = (min(number, number_of(receipt)), digests)
 
     def files(self, member):
-        """The files to make of a member: (prefix in base64, ending of the name, digests). The member itself is the first."""
-        files = [(member["prefix"], "", self.prefixes.get(member["prefix"], (None, set()))[1])]
+        """The files to make of a member: (prefix in base64, ending of the name, digests). The first is that of the
+        lowest-numbered receipt; where that brought a bare data set, its prefix was composed when it was sealed."""
+        first = self.first[1] or member["prefix"]
+        files = [(first, "", self.prefixes.get(first, (None, set()))[1])]
         for prefix, (number, digests) in sorted(self.prefixes.items(), key=lambda item: item[1][0]):
-            if prefix != member["prefix"]:
+            if prefix != first:
                 files.append((prefix, "~r%d-%d" % number, digests))
         return files
 
@@ -430,7 +435,7 @@ class Run:
             for version in self.versions(good).values():
                 for place in version.places:
                     alone = Version(version.study, place[1])
-                    alone.places, alone.prefixes = [place], version.prefixes
+                    alone.places, alone.prefixes, alone.first = [place], version.prefixes, version.first
                     self.read(alone, None)
                 if not version.places:
                     self.read(version, None)

@@ -37,6 +37,7 @@ struct Found {
     records: Vec<Value>,
     next: Option<String>,
     incomplete: bool,
+    unreadable: bool,
 }
 
 /// Part of what was asked for: a study, or one series or instance of it.
@@ -59,8 +60,9 @@ struct Sums {
 /// # Errors
 /// [`Exit`]; code 3 where nothing was found.
 pub async fn run(archive: &Connection, what: &Export, json: bool) -> Result<(), Exit> {
-    let mut target = Target::create(&what.to)?;
+    let mut target = Target::at(&what.to)?;
     let mut sums = Sums { files: 0, bytes: 0, bar: indicatif::ProgressBar::new_spinner() };
+    let mut unreadable = false;
     for searched in searches(what) {
         let mut cursor = None::<String>;
         loop {
@@ -70,6 +72,7 @@ pub async fn run(archive: &Connection, what: &Export, json: bool) -> Result<(), 
                     "the catalog is being rebuilt, and not everything would be exported: try again later",
                 ));
             }
+            unreadable |= found.unreadable;
             for record in &found.records {
                 let scope = scope(what, record);
                 export_scope(archive, what, &scope, &mut target, &mut sums, json).await?;
@@ -82,8 +85,14 @@ pub async fn run(archive: &Connection, what: &Export, json: bool) -> Result<(), 
     }
     target.finish()?;
     sums.bar.finish_and_clear();
+    if unreadable {
+        return Err(Exit::failed(format!(
+            "{} files were exported, and packs without a good copy may hold more: see `vellum case ls`",
+            sums.files
+        )));
+    }
     if sums.files == 0 {
-        eprintln!("nothing of that name is in this archive");
+        eprintln!("nothing of that name is in this archive; nothing was written");
         return Err(Exit::incomplete());
     }
     if !json {
@@ -191,43 +200,58 @@ async fn fetch(archive: &Connection, file: &File, target: &mut Target) -> Result
     target.end()
 }
 
-/// A folder or a zip file being written.
+/// A folder or a zip file being written. It is made with its first file: an export of nothing leaves nothing behind.
 enum Target {
-    Folder { root: PathBuf, open: Option<std::fs::File> },
+    /// Nothing was written yet.
+    Awaiting(PathBuf),
+    Folder {
+        root: PathBuf,
+        open: Option<std::fs::File>,
+    },
     Zip(Box<zip::ZipWriter<std::fs::File>>),
 }
 
 impl Target {
-    fn create(to: &Path) -> Result<Self, Exit> {
-        let cannot = |error: std::io::Error| Exit::failed(format!("cannot write {}: {error}", to.display()));
-        if to.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("zip")) {
-            let file = std::fs::File::create_new(to).map_err(|error| match error.kind() {
-                std::io::ErrorKind::AlreadyExists => {
-                    Exit::usage(format!("{} exists: name a new file, nothing is overwritten", to.display()))
-                }
-                _ => cannot(error),
-            })?;
-            return Ok(Self::Zip(Box::new(zip::ZipWriter::new(file))));
+    /// Looks whether something would be overwritten, before anything is searched; nothing is made.
+    fn at(to: &Path) -> Result<Self, Exit> {
+        if is_zip(to) && to.symlink_metadata().is_ok() {
+            return Err(file_exists(to));
         }
-        std::fs::create_dir_all(to).map_err(cannot)?;
-        if std::fs::read_dir(to).map_err(cannot)?.next().is_some() {
+        if !is_zip(to) && to.exists() && std::fs::read_dir(to).map_err(|error| cannot(to, &error))?.next().is_some() {
             return Err(Exit::usage(format!(
                 "{} is not empty: name a new folder, nothing is overwritten",
                 to.display()
             )));
         }
-        Ok(Self::Folder { root: to.to_owned(), open: None })
+        Ok(Self::Awaiting(to.to_owned()))
+    }
+
+    fn create(to: PathBuf) -> Result<Self, Exit> {
+        if !is_zip(&to) {
+            std::fs::create_dir_all(&to).map_err(|error| cannot(&to, &error))?;
+            return Ok(Self::Folder { root: to, open: None });
+        }
+        let file = std::fs::File::create_new(&to).map_err(|error| match error.kind() {
+            // Somebody else was faster.
+            std::io::ErrorKind::AlreadyExists => file_exists(&to),
+            _ => cannot(&to, &error),
+        })?;
+        Ok(Self::Zip(Box::new(zip::ZipWriter::new(file))))
     }
 
     fn begin(&mut self, path: &str) -> Result<(), Exit> {
+        if let Self::Awaiting(to) = self {
+            *self = Self::create(std::mem::take(to))?;
+        }
         match self {
+            // It was made just now.
+            Self::Awaiting(_) => Ok(()),
             Self::Folder { root, open } => {
                 let full = root.join(path);
-                let cannot = |error: std::io::Error| Exit::failed(format!("cannot write {}: {error}", full.display()));
                 if let Some(parent) = full.parent() {
-                    std::fs::create_dir_all(parent).map_err(cannot)?;
+                    std::fs::create_dir_all(parent).map_err(|error| cannot(&full, &error))?;
                 }
-                *open = Some(std::fs::File::create_new(&full).map_err(cannot)?);
+                *open = Some(std::fs::File::create_new(&full).map_err(|error| cannot(&full, &error))?);
                 Ok(())
             }
             Self::Zip(zip) => {
@@ -242,7 +266,7 @@ impl Target {
     fn write(&mut self, bytes: &[u8]) -> Result<(), Exit> {
         match self {
             Self::Folder { open: Some(file), .. } => file.write_all(bytes).map_err(Exit::failed),
-            Self::Folder { open: None, .. } => Ok(()),
+            Self::Folder { open: None, .. } | Self::Awaiting(_) => Ok(()),
             Self::Zip(zip) => zip.write_all(bytes).map_err(Exit::failed),
         }
     }
@@ -251,17 +275,29 @@ impl Target {
     fn end(&mut self) -> Result<(), Exit> {
         match self {
             Self::Folder { open, .. } => open.take().map_or(Ok(()), |file| file.sync_data().map_err(Exit::failed)),
-            Self::Zip(_) => Ok(()),
+            Self::Zip(_) | Self::Awaiting(_) => Ok(()),
         }
     }
 
     fn finish(self) -> Result<(), Exit> {
         match self {
-            Self::Folder { .. } => Ok(()),
+            Self::Folder { .. } | Self::Awaiting(_) => Ok(()),
             Self::Zip(zip) => {
                 let mut file = zip.finish().map_err(Exit::failed)?;
                 file.seek(std::io::SeekFrom::End(0)).and_then(|_| file.sync_all()).map_err(Exit::failed)
             }
         }
     }
+}
+
+fn is_zip(to: &Path) -> bool {
+    to.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("zip"))
+}
+
+fn file_exists(to: &Path) -> Exit {
+    Exit::usage(format!("{} exists: name a new file, nothing is overwritten", to.display()))
+}
+
+fn cannot(to: &Path, error: &std::io::Error) -> Exit {
+    Exit::failed(format!("cannot write {}: {error}", to.display()))
 }

@@ -16,6 +16,7 @@ struct Page {
     records: Vec<Value>,
     next: Option<String>,
     incomplete: bool,
+    unreadable: bool,
 }
 
 /// Columns of a level: heading and tag.
@@ -54,7 +55,7 @@ pub async fn run(archive: &Connection, what: &Find, json: bool) -> Result<(), Ex
     let mut cursor: Option<String> = None;
     let columns = columns(what.level);
     let mut shown = table::new(&columns.iter().map(|(heading, _)| *heading).collect::<Vec<_>>());
-    let (mut count, mut incomplete) = (0_u64, false);
+    let (mut count, mut incomplete, mut unreadable) = (0_u64, false, false);
     while left > 0 {
         let path = path(&level, &what.keys, left.min(500), cursor.as_deref())?;
         let response = archive.send(request("GET", &path, Body::empty())?).await?;
@@ -70,10 +71,16 @@ pub async fn run(archive: &Connection, what: &Find, json: bool) -> Result<(), Ex
         count += page.records.len() as u64;
         left = left.saturating_sub(page.records.len() as u64);
         incomplete |= page.incomplete;
+        unreadable |= page.unreadable;
         cursor = page.next;
         if cursor.is_none() || page.records.is_empty() {
             break;
         }
+    }
+    if unreadable {
+        eprintln!(
+            "packs without a good copy may hold more (`vellum case ls`): what is missing here may exist all the same"
+        );
     }
     finish(json, count, incomplete, cursor.is_some(), &shown)
 }

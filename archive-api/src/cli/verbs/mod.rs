@@ -64,8 +64,11 @@ impl Verbs {
         if matches!(verb, Verb::Serve) {
             return serve::run(&self.data, &self.config).await;
         }
+        if let Verb::Import(what) = &verb {
+            import::check(what)?;
+        }
         let archive = Connection::open(&self.data, &self.config).await?;
-        if matches!(verb, Verb::Find(_) | Verb::Show(_) | Verb::Export(_)) {
+        if matches!(verb, Verb::Find(_) | Verb::Show(_) | Verb::Export(_) | Verb::Seal(_)) {
             archive.whole().await;
         }
         let outcome = self.ask(&archive, verb).await;

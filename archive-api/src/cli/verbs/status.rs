@@ -37,6 +37,10 @@ pub async fn run(archive: &Connection, json: bool) -> Result<(), Exit> {
     if let Some(trouble) = at("/seal_trouble").as_str() {
         println!("sealing          waits, and is tried again: {}", table::printable(trouble));
     }
+    for (job, why) in at("/job_trouble").as_object().into_iter().flatten() {
+        let why = table::printable(why.as_str().unwrap_or_default());
+        println!("job in trouble   {}, tried again: {why}", table::printable(job));
+    }
     println!("ledger           {} entries, epoch {}", number("/ledger/entries"), number("/ledger/epoch"));
     println!(
         "catalog          {}",
@@ -49,6 +53,9 @@ pub async fn run(archive: &Connection, json: bool) -> Result<(), Exit> {
             )
         )
     );
+    if number("/unreadable_packs") > 0 {
+        println!("unreadable       {} packs have no good copy: `vellum case ls`", number("/unreadable_packs"));
+    }
     println!("open cases       {}", number("/open_cases"));
     let mut stores = table::new(&["Store", "Role", "Kind", "State", "Lag (segments)"]);
     for store in at("/stores").as_array().into_iter().flatten() {

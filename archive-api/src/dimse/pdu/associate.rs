@@ -51,22 +51,47 @@ impl fmt::Debug for TitleField {
 }
 
 /// A-ASSOCIATE-RQ.
+pub type AssociateRequest = Associate<ProposedContext>;
+/// A-ASSOCIATE-AC.
+pub type AssociateAccept = Associate<ContextAnswer>;
+
+/// A request or its answer: they differ in their presentation contexts alone.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct AssociateRequest {
+pub struct Associate<C> {
     /// Bit 0 stands for version 1, the only one.
     pub protocol_version: u16,
-    /// AE title that is called.
+    /// AE title that is called; an answer repeats the request's, as it came.
     pub called: TitleField,
-    /// AE title that calls.
+    /// AE title that calls; an answer repeats the request's, as it came.
     pub calling: TitleField,
     /// Thirty-two reserved bytes; an answer repeats them.
     pub reserved: [u8; 32],
     /// Application context name, without padding; empty when the item is missing.
     pub application_context: String,
-    /// Proposed contexts, each id once, in the order of the request.
-    pub contexts: Vec<ProposedContext>,
+    /// Proposed contexts, each id once, in the order of the request; or an answer to each of them.
+    pub contexts: Vec<C>,
     /// Everything else.
     pub user: UserInformation,
+}
+
+/// A presentation context in one of the two.
+pub trait Context: Sized {
+    /// The PDU that holds it.
+    const PDU: u8;
+    /// The item that it is.
+    const ITEM: u8;
+    /// Its id.
+    fn id(&self) -> u8;
+    /// Reads the value of its item.
+    ///
+    /// # Errors
+    /// [`MalformedError`].
+    fn decode(value: &[u8]) -> Result<Self, MalformedError>;
+    /// The value of its item.
+    ///
+    /// # Errors
+    /// [`EncodeError`] when a part does not fit its length field.
+    fn encode(&self) -> Result<Vec<u8>, EncodeError>;
 }
 
 /// A presentation context that a requestor proposes (PS3.8 §9.3.2.2).
@@ -78,25 +103,6 @@ pub struct ProposedContext {
     pub abstract_syntax: SopClassUid,
     /// How it may be encoded, in the requestor's order of preference; at most 256.
     pub transfer_syntaxes: Vec<TransferSyntaxUid>,
-}
-
-/// A-ASSOCIATE-AC.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct AssociateAccept {
-    /// Bit 0 stands for version 1.
-    pub protocol_version: u16,
-    /// The called AE title of the request, as it came.
-    pub called: TitleField,
-    /// The calling AE title of the request, as it came.
-    pub calling: TitleField,
-    /// The reserved bytes of the request, as they came.
-    pub reserved: [u8; 32],
-    /// Application context name.
-    pub application_context: String,
-    /// An answer to each proposed context.
-    pub contexts: Vec<ContextAnswer>,
-    /// Everything else.
-    pub user: UserInformation,
 }
 
 /// The answer to one proposed context (PS3.8 §9.3.3.2).
@@ -148,62 +154,6 @@ impl ContextResult {
     }
 }
 
-/// What requests and answers have in common, items apart.
-struct Fixed {
-    protocol_version: u16,
-    called: TitleField,
-    calling: TitleField,
-    reserved: [u8; 32],
-}
-
-impl Fixed {
-    fn decode(fields: &mut Fields<'_>) -> Result<Self, MalformedError> {
-        let protocol_version = fields.u16()?;
-        let _reserved = fields.u16()?;
-        let called = TitleField(fields.array()?);
-        let calling = TitleField(fields.array()?);
-        Ok(Self { protocol_version, called, calling, reserved: fields.array()? })
-    }
-
-    fn encode(&self, into: &mut Vec<u8>) {
-        into.put_u16(self.protocol_version);
-        into.put_u16(0);
-        into.put_slice(&self.called.0);
-        into.put_slice(&self.calling.0);
-        into.put_slice(&self.reserved);
-    }
-}
-
-/// The items of either PDU, read once each.
-struct Items<C> {
-    application_context: Option<String>,
-    contexts: Vec<C>,
-    user: Option<UserInformation>,
-}
-
-impl<C> Items<C> {
-    /// Reads all items; those of type `context_item` by `context`. Unknown items are skipped (PS3.8 §9.3.1).
-    fn decode(
-        mut fields: Fields<'_>,
-        context_item: u8,
-        context: impl Fn(&[u8]) -> Result<C, MalformedError>,
-    ) -> Result<Self, MalformedError> {
-        let mut items = Self { application_context: None, contexts: Vec::new(), user: None };
-        while let Some(Item { kind, value }) = fields.item()? {
-            match kind {
-                APPLICATION_CONTEXT_ITEM => once(&mut items.application_context, text(value))?,
-                USER_INFORMATION_ITEM => once(&mut items.user, UserInformation::decode(value)?)?,
-                kind if kind == context_item && items.contexts.len() >= CONTEXTS_MAX => {
-                    return Err(MalformedError("more than 128 presentation contexts"));
-                }
-                kind if kind == context_item => items.contexts.push(context(value)?),
-                _ => {}
-            }
-        }
-        Ok(items)
-    }
-}
-
 fn once<T>(place: &mut Option<T>, value: T) -> Result<(), MalformedError> {
     match place.replace(value) {
         None => Ok(()),
@@ -225,20 +175,36 @@ fn check_ids(ids: impl Iterator<Item = u8>) -> Result<(), MalformedError> {
     Ok(())
 }
 
-impl AssociateRequest {
+impl<C: Context> Associate<C> {
+    /// Reads all items, once each. Unknown ones are skipped (PS3.8 §9.3.1).
     pub(super) fn decode(body: &[u8]) -> Result<Self, MalformedError> {
         let mut fields = Fields::new(body);
-        let Fixed { protocol_version, called, calling, reserved } = Fixed::decode(&mut fields)?;
-        let items = Items::decode(fields, PROPOSED_CONTEXT_ITEM, ProposedContext::decode)?;
-        check_ids(items.contexts.iter().map(|context| context.id))?;
+        let protocol_version = fields.u16()?;
+        let _reserved = fields.u16()?;
+        let called = TitleField(fields.array()?);
+        let calling = TitleField(fields.array()?);
+        let reserved = fields.array()?;
+        let (mut application_context, mut contexts, mut user) = (None, Vec::new(), None);
+        while let Some(Item { kind, value }) = fields.item()? {
+            match kind {
+                APPLICATION_CONTEXT_ITEM => once(&mut application_context, text(value))?,
+                USER_INFORMATION_ITEM => once(&mut user, UserInformation::decode(value)?)?,
+                kind if kind == C::ITEM && contexts.len() >= CONTEXTS_MAX => {
+                    return Err(MalformedError("more than 128 presentation contexts"));
+                }
+                kind if kind == C::ITEM => contexts.push(C::decode(value)?),
+                _ => {}
+            }
+        }
+        check_ids(contexts.iter().map(C::id))?;
         Ok(Self {
             protocol_version,
             called,
             calling,
             reserved,
-            application_context: items.application_context.unwrap_or_default(),
-            contexts: items.contexts,
-            user: items.user.unwrap_or_default(),
+            application_context: application_context.unwrap_or_default(),
+            contexts,
+            user: user.unwrap_or_default(),
         })
     }
 
@@ -247,69 +213,32 @@ impl AssociateRequest {
     /// # Errors
     /// [`EncodeError`] when a part does not fit its length field.
     pub fn to_pdu(&self) -> Result<Vec<u8>, EncodeError> {
-        let (called, calling) = (self.called, self.calling);
-        let fixed = Fixed { protocol_version: self.protocol_version, called, calling, reserved: self.reserved };
         let mut body = Vec::with_capacity(1024);
-        fixed.encode(&mut body);
-        put_item(
-            &mut body,
-            APPLICATION_CONTEXT_ITEM,
-            "application context name",
-            &text_bytes(&self.application_context),
-        )?;
+        body.put_u16(self.protocol_version);
+        body.put_u16(0);
+        body.put_slice(&self.called.0);
+        body.put_slice(&self.calling.0);
+        body.put_slice(&self.reserved);
+        let name = text_bytes(&self.application_context);
+        put_item(&mut body, APPLICATION_CONTEXT_ITEM, "application context name", &name)?;
         for context in &self.contexts {
-            context.encode(&mut body)?;
+            put_item(&mut body, C::ITEM, "presentation context", &context.encode()?)?;
         }
         put_item(&mut body, USER_INFORMATION_ITEM, "user information", &self.user.encode()?)?;
         let mut pdu = Vec::with_capacity(body.len() + 6);
-        put_pdu(&mut pdu, pdu_type::ASSOCIATE_REQUEST, &body)?;
+        put_pdu(&mut pdu, C::PDU, &body)?;
         Ok(pdu)
     }
 }
 
-impl AssociateAccept {
-    pub(super) fn decode(body: &[u8]) -> Result<Self, MalformedError> {
-        let mut fields = Fields::new(body);
-        let Fixed { protocol_version, called, calling, reserved } = Fixed::decode(&mut fields)?;
-        let items = Items::decode(fields, ANSWERED_CONTEXT_ITEM, ContextAnswer::decode)?;
-        check_ids(items.contexts.iter().map(|context| context.id))?;
-        Ok(Self {
-            protocol_version,
-            called,
-            calling,
-            reserved,
-            application_context: items.application_context.unwrap_or_default(),
-            contexts: items.contexts,
-            user: items.user.unwrap_or_default(),
-        })
+impl Context for ProposedContext {
+    const PDU: u8 = pdu_type::ASSOCIATE_REQUEST;
+    const ITEM: u8 = PROPOSED_CONTEXT_ITEM;
+
+    fn id(&self) -> u8 {
+        self.id
     }
 
-    /// The PDU.
-    ///
-    /// # Errors
-    /// [`EncodeError`] when a part does not fit its length field.
-    pub fn to_pdu(&self) -> Result<Vec<u8>, EncodeError> {
-        let (called, calling) = (self.called, self.calling);
-        let fixed = Fixed { protocol_version: self.protocol_version, called, calling, reserved: self.reserved };
-        let mut body = Vec::with_capacity(1024);
-        fixed.encode(&mut body);
-        put_item(
-            &mut body,
-            APPLICATION_CONTEXT_ITEM,
-            "application context name",
-            &text_bytes(&self.application_context),
-        )?;
-        for context in &self.contexts {
-            context.encode(&mut body)?;
-        }
-        put_item(&mut body, USER_INFORMATION_ITEM, "user information", &self.user.encode()?)?;
-        let mut pdu = Vec::with_capacity(body.len() + 6);
-        put_pdu(&mut pdu, pdu_type::ASSOCIATE_ACCEPT, &body)?;
-        Ok(pdu)
-    }
-}
-
-impl ProposedContext {
     fn decode(value: &[u8]) -> Result<Self, MalformedError> {
         let mut fields = Fields::new(value);
         let [id, _, _, _] = fields.array()?;
@@ -334,17 +263,24 @@ impl ProposedContext {
         Ok(Self { id, abstract_syntax, transfer_syntaxes })
     }
 
-    fn encode(&self, into: &mut Vec<u8>) -> Result<(), EncodeError> {
+    fn encode(&self) -> Result<Vec<u8>, EncodeError> {
         let mut value = vec![self.id, 0, 0, 0];
         put_item(&mut value, ABSTRACT_SYNTAX_ITEM, "abstract syntax", &text_bytes(self.abstract_syntax.as_str()))?;
         for syntax in &self.transfer_syntaxes {
             put_item(&mut value, TRANSFER_SYNTAX_ITEM, "transfer syntax", &text_bytes(syntax.as_str()))?;
         }
-        put_item(into, PROPOSED_CONTEXT_ITEM, "presentation context", &value)
+        Ok(value)
     }
 }
 
-impl ContextAnswer {
+impl Context for ContextAnswer {
+    const PDU: u8 = pdu_type::ASSOCIATE_ACCEPT;
+    const ITEM: u8 = ANSWERED_CONTEXT_ITEM;
+
+    fn id(&self) -> u8 {
+        self.id
+    }
+
     fn decode(value: &[u8]) -> Result<Self, MalformedError> {
         let mut fields = Fields::new(value);
         let [id, _, result, _] = fields.array()?;
@@ -358,10 +294,10 @@ impl ContextAnswer {
     }
 
     /// PS3.8 §9.3.3.2 wants one transfer syntax sub-item even where it is not significant.
-    fn encode(&self, into: &mut Vec<u8>) -> Result<(), EncodeError> {
+    fn encode(&self) -> Result<Vec<u8>, EncodeError> {
         let mut value = vec![self.id, 0, self.result.code(), 0];
         let syntax = self.transfer_syntax.as_ref().map(|uid| text_bytes(uid.as_str())).unwrap_or_default();
         put_item(&mut value, TRANSFER_SYNTAX_ITEM, "transfer syntax", &syntax)?;
-        put_item(into, ANSWERED_CONTEXT_ITEM, "presentation context", &value)
+        Ok(value)
     }
 }

@@ -101,7 +101,12 @@ async fn i1_success_is_not_answered_before_the_archive_says_durable() {
 async fn i14_after_any_refusal_the_rest_is_drained_and_the_association_is_usable() {
     let full = || ArchiveError::Full("disk".into());
     let refused = || ArchiveError::Refused(ScanError::NotDicom { found: "text" });
-    let mismatch = || ArchiveError::Mismatch { what: "SOP Instance UID", announced: "1".into(), found: "2".into() };
+    let mismatch = || ArchiveError::Mismatch {
+        what: "SOP Instance UID",
+        tag: dicom_core::Tag(0x08, 0x18),
+        announced: "1".into(),
+        found: "2".into(),
+    };
     let target = FakeTarget::with([
         Fate::RefusedAtStart(full),
         Fate::RefusedWhileWriting(refused),

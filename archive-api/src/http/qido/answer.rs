@@ -1,7 +1,7 @@
 //! The answer to a search: records as a JSON array, streamed page by page in bounded memory.
 //!
 //! A search without hits is `204` without a body (PS3.18 §8.3.4.4.1). Where an answer stops short of all matches (`limit`, our own
-//! bound, a catalog that is being rebuilt), a `Warning: 299` says so before the first record; where that cannot be said
+//! bound, a catalog that is being rebuilt, packs that cannot be read), a `Warning: 299` says so before the first record; where that cannot be said
 //! any more, because the headers are gone, the connection is cut: a short list never passes for a whole one.
 
 use std::collections::VecDeque;
@@ -34,6 +34,7 @@ const SOP_UID: Tag = Tag(0x0008, 0x0018);
 const RETRIEVE_URL: Tag = Tag(0x0008, 0x1190);
 
 const MORE: &str = "299 vellum \"There are additional results that can be requested\"";
+const UNREADABLE: &str = "299 vellum \"Part of the archive cannot be read: there may be results that are not listed\"";
 const REBUILDING: &str = "299 vellum \"The catalog is being rebuilt: there may be results that are not listed\"";
 
 /// `GET …/studies`.
@@ -87,6 +88,9 @@ async fn search(
     if first.page.incomplete {
         headers.append(WARNING, HeaderValue::from_static(REBUILDING));
     }
+    if first.page.unreadable {
+        headers.append(WARNING, HeaderValue::from_static(UNREADABLE));
+    }
     if first.page.records.is_empty() && first.page.next.is_none() {
         return Ok((StatusCode::NO_CONTENT, without_type(headers)).into_response());
     }
@@ -135,6 +139,9 @@ impl Search {
             let detail = "the catalog is being rebuilt: what was asked for may exist; ask again later";
             let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "rebuilding", detail);
             return Err(problem.retry_after(RETRY_AFTER_SECONDS));
+        }
+        if page.records.is_empty() && page.unreadable && self.query.study.is_some() {
+            return Err(Problem::unreadable());
         }
         let given = usize::try_from(wanted).unwrap_or(usize::MAX);
         if page.records.len() > given {

@@ -1,11 +1,11 @@
-//! What became of one part, and the codes that say so (PS3.18 Tables I.2-1 and I.2-2).
+//! What became of one part: its code (PS3.18 Tables I.2-1 and I.2-2), and its part in the status of the response.
 
 use archive_core::archive::{ArchiveError, Received};
-use archive_core::dicom::scan::ScanError;
 use http::StatusCode;
 
 use super::announced::Announced;
 use crate::http::problem::Problem;
+use crate::store_status::StoreStatus;
 
 /// What became of one part.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub enum Outcome {
 #[derive(Debug)]
 pub struct Failure {
     /// Failure Reason (0008,1197).
-    pub reason: u16,
+    pub reason: StoreStatus,
     /// In words.
     pub text: String,
     /// The status of the whole response, were this its only part.
@@ -31,28 +31,17 @@ pub struct Failure {
     pub announced: Option<Announced>,
 }
 
-/// Processing failure.
-const PROCESSING: u16 = 0x0110;
-/// Refused: out of resources.
-const OUT_OF_RESOURCES: u16 = 0xA700;
-/// Error: data set does not match.
-const DOES_NOT_MATCH: u16 = 0xA900;
-/// Error: cannot understand.
-pub const CANNOT_UNDERSTAND: u16 = 0xC000;
-/// Warning: data set does not match SOP class.
-pub const CLASS_DIFFERS: u16 = 0xB007;
-
 impl Failure {
     /// The failure that an error of the archive is.
     #[must_use]
     pub fn of(error: ArchiveError, announced: Option<Announced>) -> Self {
-        let reason = reason(&error);
-        tracing::warn!(reason = format!("{reason:04X}"), %error, "instance refused");
+        let reason = StoreStatus::of(&error);
+        tracing::warn!(reason = format!("{:04X}", reason.code()), %error, "instance refused");
         let problem = Problem::from(error);
         Self {
             reason,
             text: problem.detail().to_owned(),
-            status: problem.status(),
+            status: of_well_formed_request(problem.status()),
             retry_after_seconds: problem.retry_after_seconds(),
             announced,
         }
@@ -62,29 +51,17 @@ impl Failure {
     #[must_use]
     pub fn not_understood(text: &str) -> Self {
         Self {
-            reason: CANNOT_UNDERSTAND,
+            reason: StoreStatus::CANNOT_UNDERSTAND,
             text: text.to_owned(),
-            status: StatusCode::BAD_REQUEST,
+            status: StatusCode::CONFLICT,
             retry_after_seconds: None,
             announced: None,
         }
     }
 }
 
-fn reason(error: &ArchiveError) -> u16 {
-    match error {
-        ArchiveError::Refused(ScanError::Limit { .. })
-        | ArchiveError::Full(_)
-        | ArchiveError::Busy(_)
-        | ArchiveError::NotReceiving(_) => OUT_OF_RESOURCES,
-        ArchiveError::Refused(ScanError::Scratch(_)) => PROCESSING,
-        ArchiveError::Refused(_) => CANNOT_UNDERSTAND,
-        ArchiveError::Mismatch { .. } => DOES_NOT_MATCH,
-        ArchiveError::Rebuilding { .. }
-        | ArchiveError::NotFound(_)
-        | ArchiveError::Query(_)
-        | ArchiveError::Read(_)
-        | ArchiveError::Store(_)
-        | ArchiveError::Internal(_) => PROCESSING,
-    }
+/// The status of a request whose parts could be told apart: 400 is for one with bad syntax of its own, and one that is in
+/// order while none of its instances can be stored is a conflict (PS3.18 Table 10.5.3-1).
+fn of_well_formed_request(status: StatusCode) -> StatusCode {
+    if status == StatusCode::BAD_REQUEST { StatusCode::CONFLICT } else { status }
 }

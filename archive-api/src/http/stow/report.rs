@@ -9,9 +9,10 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::{Map, Value, json};
 
 use super::body::Broken;
-use super::outcome::{CANNOT_UNDERSTAND, CLASS_DIFFERS, Failure, Outcome};
+use super::outcome::{Failure, Outcome};
 use crate::http::base_url::BaseUrl;
 use crate::http::media::DICOM_JSON;
+use crate::store_status::StoreStatus;
 
 /// Failures that are told in words, at most; the codes of all are in the data set.
 const WARNINGS_MAX: usize = 16;
@@ -59,8 +60,8 @@ fn stored(outcomes: &[Outcome]) -> impl Iterator<Item = &Received> {
     })
 }
 
-/// 200: all stored. 202: some stored, or all with a warning. Nothing stored: the status that all failures share, and
-/// 409 where they are of several kinds.
+/// 200: all stored. 202: some stored, or all with a warning. Nothing stored: the status that all failures share, which is
+/// 409 unless the archive has no room or a limit was passed, and 409 where they are of several kinds.
 fn status(outcomes: &[Outcome], broken: Option<&Broken>) -> StatusCode {
     let warned = stored(outcomes).any(|received| received.class_differs);
     let whole = broken.is_none() && failures(outcomes).next().is_none();
@@ -79,7 +80,7 @@ fn data_set(base: &BaseUrl, outcomes: &[Outcome], broken: Option<&Broken>) -> Va
     let failed: Vec<Value> = failures(outcomes).filter_map(failed_item).collect();
     let mut others: Vec<Value> = failures(outcomes).filter(|f| f.announced.is_none()).map(other_item).collect();
     if broken.is_some() {
-        others.push(json!({"00081197": unsigned_short(CANNOT_UNDERSTAND)}));
+        others.push(json!({"00081197": code(StoreStatus::CANNOT_UNDERSTAND)}));
     }
     let studies: BTreeSet<&str> = stored(outcomes).map(|received| received.keys.study.as_str()).collect();
     let study = stored(outcomes).next().filter(|_| studies.len() == 1).map(|received| base.study(&received.keys.study));
@@ -103,7 +104,7 @@ fn stored_item(base: &BaseUrl, received: &Received) -> Value {
     let mut item = reference(keys.sop_class.as_str(), keys.sop.as_str());
     item.insert("00081190".into(), json!({"vr": "UR", "Value": [url]}));
     if received.class_differs {
-        item.insert("00081196".into(), unsigned_short(CLASS_DIFFERS));
+        item.insert("00081196".into(), code(StoreStatus::CLASS_DIFFERS));
     }
     Value::Object(item)
 }
@@ -111,12 +112,12 @@ fn stored_item(base: &BaseUrl, received: &Received) -> Value {
 fn failed_item(failure: &Failure) -> Option<Value> {
     let announced = failure.announced.as_ref()?;
     let mut item = reference(&announced.sop_class, &announced.sop);
-    item.insert("00081197".into(), unsigned_short(failure.reason));
+    item.insert("00081197".into(), code(failure.reason));
     Some(Value::Object(item))
 }
 
 fn other_item(failure: &Failure) -> Value {
-    json!({"00081197": unsigned_short(failure.reason)})
+    json!({"00081197": code(failure.reason)})
 }
 
 fn reference(sop_class: &str, sop: &str) -> Map<String, Value> {
@@ -126,8 +127,8 @@ fn reference(sop_class: &str, sop: &str) -> Map<String, Value> {
     item
 }
 
-fn unsigned_short(value: u16) -> Value {
-    json!({"vr": "US", "Value": [value]})
+fn code(status: StoreStatus) -> Value {
+    json!({"vr": "US", "Value": [status.code()]})
 }
 
 fn texts(outcomes: &[Outcome], broken: Option<&Broken>) -> Vec<HeaderValue> {

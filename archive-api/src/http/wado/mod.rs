@@ -6,11 +6,13 @@
 mod bulkdata;
 mod byte_order;
 mod frames;
+mod gaps;
 mod instances;
 mod metadata;
 mod selected;
 
 pub use bulkdata::bulkdata;
 pub use frames::frames;
+pub use gaps::warn_of_gaps;
 pub use instances::instances;
 pub use metadata::metadata;

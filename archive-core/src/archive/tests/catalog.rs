@@ -3,7 +3,7 @@
 use futures::StreamExt as _;
 
 use super::house::{House, STUDY, contents, data_set, found, seal, send};
-use crate::archive::RebuildEvent;
+use crate::archive::{ArchiveError, RebuildEvent};
 use crate::caller::Caller;
 use crate::query::{Query, QueryLevel};
 
@@ -42,6 +42,21 @@ async fn while_a_rebuild_goes_on_pages_say_that_they_are_incomplete() {
     let page = archive.find(&Caller::local(), &Query::all(QueryLevel::Study)).await.unwrap();
     assert!(page.incomplete);
     drop(events);
+    archive.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn i14_sealing_asked_for_during_a_rebuild_says_how_far_that_is_and_that_it_goes_on_by_itself() {
+    let house = House::new();
+    let archive = house.open().await;
+    let _received = send(&archive, "CT1", data_set(STUDY, 1, "sealed")).await.unwrap();
+    assert!(seal(&archive).await.is_empty());
+    house.home.set_away(true);
+    let _events = archive.rebuild(&Caller::local()).unwrap();
+    let error = archive.seal(&Caller::local(), true).await.unwrap_err();
+    let text = error.to_string();
+    assert!(matches!(error, ArchiveError::Busy(_)), "{text}");
+    assert!(text.contains("rebuilt") && text.contains("packs so far") && text.contains("by itself"), "{text}");
     archive.close().await;
 }
 

@@ -1,5 +1,6 @@
 //! A small archive for tests: stores in memory that can fail, a clock that stands still, tiny data sets.
 
+use std::collections::HashMap;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::TryStreamExt as _;
+use jiff::Timestamp;
 use parking_lot::Mutex;
 use tempfile::TempDir;
 
@@ -17,14 +19,16 @@ use crate::archive::{
     SealOptions, Selection, StoreSpec,
 };
 use crate::caller::{Caller, Door, SourceKey};
-use crate::clock::ManualClock;
+use crate::clock::{Clock as _, ManualClock};
 use crate::entropy::SystemEntropy;
 use crate::identifiers::{Sha256Digest, StudyUid, TransferSyntaxUid};
 use crate::ledger::entry::StoreRole;
 use crate::query::{Query, QueryLevel};
 use crate::receipt::Resolved;
 use crate::store::gate::{DeleteOutcome, DeletingStore, Permit};
-use crate::store::{ConditionalStore, Created, MemoryStore, ProbeKey, Store, StoreError, StoreKey, StoredObject};
+use crate::store::{
+    ConditionalStore, Created, MemoryStore, OpenPlace, ProbeKey, Store, StoreError, StoreKey, StoredObject,
+};
 
 pub(super) const STUDY: &str = "1.2.826.0.1.7.1";
 
@@ -35,9 +39,11 @@ pub(super) struct Flaky {
     away: AtomicBool,
     /// Calls left before it goes away; negative for ever.
     left: AtomicI64,
-    faults: Mutex<Vec<(Op, &'static str)>>,
+    faults: Mutex<Vec<(Op, String)>>,
     armed: AtomicBool,
     pub(super) created: Mutex<Vec<StoreKey>>,
+    clock: Arc<ManualClock>,
+    written: Mutex<HashMap<StoreKey, Timestamp>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -49,7 +55,7 @@ pub(super) enum Op {
 }
 
 impl Flaky {
-    pub(super) fn named(name: &str) -> Arc<Self> {
+    pub(super) fn named(name: &str, clock: &Arc<ManualClock>) -> Arc<Self> {
         Arc::new(Self {
             inner: MemoryStore::named(name),
             away: AtomicBool::new(false),
@@ -57,6 +63,8 @@ impl Flaky {
             faults: Mutex::default(),
             armed: AtomicBool::new(false),
             created: Mutex::default(),
+            clock: Arc::clone(clock),
+            written: Mutex::default(),
         })
     }
 
@@ -72,8 +80,8 @@ impl Flaky {
     }
 
     /// The next call of that kind on a name that begins so fails.
-    pub(super) fn fail(&self, op: Op, prefix: &'static str) {
-        self.faults.lock().push((op, prefix));
+    pub(super) fn fail(&self, op: Op, prefix: &str) {
+        self.faults.lock().push((op, prefix.to_owned()));
     }
 
     fn unavailable(&self, doing: &'static str, key: &StoreKey) -> StoreError {
@@ -83,7 +91,7 @@ impl Flaky {
     fn check(&self, op: Op, key: &StoreKey) -> Result<(), StoreError> {
         let fault = {
             let mut faults = self.faults.lock();
-            let at = faults.iter().position(|(of, prefix)| *of == op && key.as_str().starts_with(prefix));
+            let at = faults.iter().position(|(of, prefix)| *of == op && key.as_str().starts_with(prefix.as_str()));
             at.map(|at| faults.remove(at))
         };
         if fault.is_some() || self.away.load(Ordering::SeqCst) || self.left.fetch_sub(1, Ordering::SeqCst) <= 0 {
@@ -94,7 +102,8 @@ impl Flaky {
 
     fn lost(&self, key: &StoreKey) -> Result<(), StoreError> {
         let mut faults = self.faults.lock();
-        match faults.iter().position(|(of, prefix)| *of == Op::LoseAnswer && key.as_str().starts_with(prefix)) {
+        match faults.iter().position(|(of, prefix)| *of == Op::LoseAnswer && key.as_str().starts_with(prefix.as_str()))
+        {
             Some(at) => {
                 faults.remove(at);
                 Err(self.unavailable("creating", key))
@@ -110,6 +119,7 @@ impl Flaky {
 
     fn created(&self, key: &StoreKey) {
         self.created.lock().push(key.clone());
+        self.written.lock().entry(key.clone()).or_insert_with(|| self.clock.now());
         if key.as_str().starts_with("ledger/") && self.armed.swap(false, Ordering::SeqCst) {
             self.fail(Op::Read, "studies/");
         }
@@ -170,7 +180,13 @@ impl Store for Flaky {
         limit: usize,
     ) -> Result<Vec<StoredObject>, StoreError> {
         self.check(Op::Read, folder)?;
-        self.inner.list(folder, after, limit).await
+        let mut found = self.inner.list(folder, after, limit).await?;
+        let written = self.written.lock();
+        for object in &mut found {
+            // What a test put there by other ways is as old as can be.
+            object.modified = written.get(&object.key).copied().unwrap_or(object.modified);
+        }
+        Ok(found)
     }
 }
 
@@ -200,23 +216,26 @@ pub(super) struct House {
     pub(super) clock: Arc<ManualClock>,
     pub(super) packs_min: usize,
     pub(super) grace: Duration,
+    pub(super) segment_bytes: u64,
 }
 
 impl House {
     pub(super) fn new() -> Self {
+        let clock = ManualClock::new();
         Self {
             data: TempDir::new().unwrap(),
-            home: Flaky::named("home"),
+            home: Flaky::named("home", &clock),
             others: Vec::new(),
-            clock: ManualClock::new(),
+            clock,
             packs_min: 2,
             grace: Duration::from_secs(10),
+            segment_bytes: 8 * 1024 * 1024,
         }
     }
 
     pub(super) fn with(role: StoreRole) -> Self {
         let mut house = Self::new();
-        house.others.push((Flaky::named("second"), role));
+        house.others.push((Flaky::named("second", &house.clock), role));
         house
     }
 
@@ -232,7 +251,7 @@ impl House {
                 mirror: None,
                 inline_bytes: 64 * 1024,
                 memory_bytes: 16 * 1024 * 1024,
-                segment_bytes: 8 * 1024 * 1024,
+                segment_bytes: self.segment_bytes,
                 cap_bytes: 64 * 1024 * 1024,
                 reserve_bytes: 0,
                 compact_after: Duration::from_secs(3600),
@@ -255,17 +274,24 @@ impl House {
     }
 
     pub(super) async fn try_open(&self, data: &Path) -> Result<Arc<Archive>, OpenError> {
-        let home = StoreSpec { store: self.home.clone(), role: StoreRole::Home, home: true };
-        let others =
-            self.others.iter().map(|(store, role)| StoreSpec { store: store.clone(), role: *role, home: false });
+        let archive = self.open_while_rebuilding(data).await?;
+        archive.rebuilt().await;
+        Ok(archive)
+    }
+
+    pub(super) async fn open_while_rebuilding(&self, data: &Path) -> Result<Arc<Archive>, OpenError> {
+        let spec = |store: &Arc<Flaky>, role, home| {
+            let place = Arc::new(OpenPlace::of(store.clone()));
+            StoreSpec { place, role, home, create: false }
+        };
+        let home = spec(&self.home, StoreRole::Home, true);
+        let others = self.others.iter().map(|(store, role)| spec(store, *role, false));
         let parts = Parts {
             clock: self.clock.clone(),
             entropy: SystemEntropy::shared(),
             stores: std::iter::once(home).chain(others).collect(),
         };
-        let archive = Archive::open(self.options(data), parts).await?;
-        archive.rebuilt().await;
-        Ok(archive)
+        Archive::open(self.options(data), parts).await
     }
 
     pub(super) async fn open(&self) -> Arc<Archive> {
@@ -348,6 +374,13 @@ pub(super) async fn send(archive: &Arc<Archive>, source: &str, bytes: Bytes) -> 
     let mut receiving = archive.receive(&Caller::local(), incoming).await?;
     receiving.write(bytes).await?;
     receiving.finish().await
+}
+
+/// Closes an archive and takes its catalog away.
+pub(super) async fn close_without_catalog(house: &House, archive: Arc<Archive>) {
+    archive.close().await;
+    drop(archive);
+    std::fs::remove_dir_all(house.data.path().join("catalog")).unwrap();
 }
 
 /// Every content of every version of a study, sorted.

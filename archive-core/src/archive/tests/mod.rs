@@ -2,6 +2,9 @@
 
 mod catalog;
 mod house;
+mod lacking;
+mod orphans;
 mod restarts;
 mod round_trip;
+pub(super) mod samples;
 mod sealing;

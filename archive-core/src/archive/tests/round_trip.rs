@@ -4,6 +4,7 @@ use super::house::{House, STUDY, contents, data_set, found, seal, send};
 use crate::archive::Selection;
 use crate::caller::Caller;
 use crate::identifiers::StudyUid;
+use crate::ledger::entry::StoreRole;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn i1_i2_what_was_answered_is_found_and_comes_back_from_journal_and_pack() {
@@ -55,6 +56,25 @@ async fn a_version_that_was_sealed_after_it_was_selected_is_opened_where_it_is_n
     assert!(seal(&archive).await.is_empty());
     assert!(held[0].place_in_words().starts_with("journal"));
     archive.open_version(&Caller::local(), &held[0]).await.unwrap();
+    archive.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn i5_replaced_packs_go_from_a_store_that_may_lag_once_they_were_announced_there() {
+    let house = House::with(StoreRole::Lagging);
+    let archive = house.open().await;
+    for n in 1..=2 {
+        let _received = send(&archive, "CT1", data_set(STUDY, n, "late")).await.unwrap();
+        assert!(seal(&archive).await.is_empty());
+    }
+    archive.catch_up_stores().await.unwrap();
+    archive.merge_due().await.unwrap();
+    archive.catch_up_stores().await.unwrap();
+    assert_eq!(house.second().packs().await.len(), 3);
+    house.clock.advance(house.grace);
+    archive.delete_superseded().await.unwrap();
+    assert_eq!(house.home.packs().await.len(), 1);
+    assert_eq!(house.second().packs().await, house.home.packs().await);
     archive.close().await;
 }
 

@@ -1,8 +1,12 @@
 //! Sealing while stores are away, and callers that go away.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures::TryStreamExt as _;
+
 use super::house::{House, Op, STUDY, contents, data_set, seal, send};
+use crate::archive::{Archive, LedgerFilter};
 use crate::caller::Caller;
 use crate::ledger::entry::StoreRole;
 
@@ -93,6 +97,32 @@ async fn a_lagging_store_gets_packs_that_were_sealed_while_it_was_away() {
     archive.catch_up_stores().await.unwrap();
     assert_eq!(house.home.packs().await, house.second().packs().await);
     archive.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn i8_a_copy_that_a_crash_kept_from_the_ledger_is_compared_and_recorded_by_the_next_start() {
+    let mut house = House::with(StoreRole::Lagging);
+    let archive = house.open().await;
+    for n in 1..=2 {
+        let _received = send(&archive, "CT1", data_set(STUDY, n, "copied")).await.unwrap();
+        assert!(seal(&archive).await.is_empty());
+    }
+    // The first to be copied is there, and nobody gets to know.
+    house.second().fail(Op::LoseAnswer, "studies/");
+    assert!(archive.catch_up_stores().await.is_err());
+    assert_eq!((house.second().packs().await.len(), copies(&archive).await), (1, 0));
+    let archive = house.crash(archive).await;
+    for _ in 0..2 {
+        archive.catch_up_stores().await.unwrap();
+        assert_eq!(copies(&archive).await, 2, "each once");
+    }
+    archive.close().await;
+}
+
+/// Entries of copies in the ledger.
+async fn copies(archive: &Arc<Archive>) -> usize {
+    let filter = LedgerFilter { from: 0, limit: u64::MAX, kind: Some("copied".to_owned()) };
+    archive.ledger_lines(&Caller::local(), filter).try_collect::<Vec<_>>().await.unwrap().len()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,43 +1,7 @@
 use super::*;
-use crate::dicom::attributes::Attributes;
-use crate::dicom::scan::InstanceKeys;
-use crate::identifiers::{ContentId, SeriesUid, SopClassUid, TransferSyntaxUid};
-use crate::instance::{HeldReceipt, VersionFacts};
-use crate::receipt::{Receipt, Resolved};
+use crate::archive::tests::samples::entry;
 
 const NUMBER: ReceiptNumber = ReceiptNumber { epoch: 1, number: 7 };
-
-fn entry(number: u64) -> JournalEntry {
-    let transfer_syntax = TransferSyntaxUid::parse("1.2.840.10008.1.2.1").unwrap();
-    let version = VersionKey { content: ContentId::of(b"x"), transfer_syntax };
-    let keys = InstanceKeys {
-        study: StudyUid::parse("1.2").unwrap(),
-        series: SeriesUid::parse("1.2.1").unwrap(),
-        sop_class: SopClassUid::parse("1.2.840.10008.5.1.4.1.1.7").unwrap(),
-        sop: SopUid::parse("1.2.3").unwrap(),
-    };
-    let receipt = Receipt {
-        number: ReceiptNumber { epoch: 1, number },
-        time: jiff::Timestamp::UNIX_EPOCH,
-        door: Door::Import,
-        source: SourceKey::new("CT1"),
-        content: version.content,
-        transfer_syntax: version.transfer_syntax.clone(),
-        file: None,
-        resolved: Resolved::default(),
-    };
-    let facts = VersionFacts {
-        keys,
-        version,
-        content_length: 10,
-        inflated: false,
-        frame_count: 0,
-        attributes: Attributes::default(),
-        scanner_revision: 1,
-        warnings: Vec::new(),
-    };
-    JournalEntry { held: HeldReceipt { receipt, prefix: None }, facts, shares: None }
-}
 
 fn names(entry: &JournalEntry) -> (StudyUid, VersionOfInstance) {
     (entry.facts.keys.study.clone(), (entry.facts.keys.sop.clone(), entry.facts.version.clone()))
@@ -109,5 +73,23 @@ fn i10_what_came_is_told_once_by_source_and_study() {
     assert_eq!(untold.len(), 1);
     assert_eq!((untold[0].numbers.len(), untold[0].bytes), (2, 20));
     unsealed.tell(&untold[0]);
+    assert!(unsealed.untold().is_empty());
+}
+
+#[test]
+fn what_came_in_a_long_outage_is_told_in_entries_that_fit() {
+    let unsealed = Unsealed::default();
+    // Two sources in turn: no two receipts of one source follow each other.
+    for number in 0..100_000 {
+        let mut entry = entry(number);
+        entry.held.receipt.source = SourceKey::new(if number % 2 == 0 { "CT1" } else { "CT2" });
+        unsealed.received(&entry, false, Duration::ZERO);
+    }
+    let untold = unsealed.untold();
+    assert_eq!(untold.iter().map(|group| group.numbers.len()).sum::<usize>(), 100_000);
+    assert_eq!(untold.iter().map(|group| group.bytes).sum::<u64>(), 1_000_000);
+    assert!(untold.iter().all(|group| group.numbers.len() <= RUNS_MAX));
+    assert_eq!(untold.len(), 6, "three of each source");
+    untold.iter().for_each(|group| unsealed.tell(group));
     assert!(unsealed.untold().is_empty());
 }

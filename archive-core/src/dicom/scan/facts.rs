@@ -139,7 +139,7 @@ impl Facts {
         self.at_hand = AtHand { is_first, is_written };
         let Some(length) = header.length.filter(|_| is_first) else { return Ok(Interest::Pass) };
         if is_top && KeyValues::wants(header.tag) && length > KEY_UID_BYTES_MAX {
-            let (tag, offset) = (header.tag, header.offset.saturating_add(self.content_begins));
+            let (tag, offset) = (Some(header.tag), header.offset.saturating_add(self.content_begins));
             let what = "bytes of a UID that is part of a key";
             return Err(ScanError::Limit { what, limit: KEY_UID_BYTES_MAX, tag, offset });
         }
@@ -249,7 +249,7 @@ impl Facts {
 
     fn note_for_reading(&mut self, header: &ElementHeader, value: &[u8], warnings: &mut Warnings) {
         if self.is_top() {
-            self.keys.note(header.tag, value);
+            self.keys.note(header.tag, value, header.offset.saturating_add(self.content_begins));
             self.image.note(header, value);
         }
         let Some(scope) = self.scopes.last_mut() else { return };

@@ -1,9 +1,9 @@
 //! Inflates a deflated data set while it streams by (PS3.5 §A.5, RFC 1951), within bounds.
 //!
 //! A kilobyte may claim to be a gigabyte: what comes out is handed on in pieces of [`PIECE_BYTES`] and never gathered,
-//! and both its size and its ratio to what went in are limited.
+//! and both its size and its ratio to what went in are limited. Errors name no element: whoever reads what comes out
+//! knows which one was being inflated.
 
-use dicom_core::Tag;
 use flate2::{Decompress, FlushDecompress, Status};
 
 use super::{ScanError, ScanLimits};
@@ -16,9 +16,6 @@ const RATIO_COUNTS_FROM: u64 = 1 << 20;
 
 /// CRC-32 and length.
 const GZIP_TRAILER_BYTES: usize = 8;
-
-/// Stands for the data set in errors about its stream.
-const DATA_SET: Tag = Tag(0, 0);
 
 /// The inflater.
 #[derive(Debug)]
@@ -95,7 +92,7 @@ impl Inflater {
     pub(super) fn finish(&self) -> Result<AfterStream, ScanError> {
         if !self.has_ended {
             let offset = self.content_begins;
-            return Err(ScanError::Truncated { tag: DATA_SET, offset, end: self.input_offset() });
+            return Err(ScanError::Truncated { tag: None, offset, end: self.input_offset() });
         }
         if self.trailer.iter().all(|&byte| byte == 0) {
             return Ok(if self.trailing_bytes > 1 { AfterStream::Zeros } else { AfterStream::Nothing });
@@ -133,16 +130,16 @@ impl Inflater {
         let offset = self.content_begins;
         if inflated > self.limits.inflated_bytes {
             let limit = self.limits.inflated_bytes;
-            return Err(ScanError::Limit { what: "inflated bytes", limit, tag: DATA_SET, offset });
+            return Err(ScanError::Limit { what: "inflated bytes", limit, tag: None, offset });
         }
         let ratio = self.limits.inflate_ratio;
         if inflated > RATIO_COUNTS_FROM && inflated > deflated.saturating_mul(ratio) {
-            return Err(ScanError::Limit { what: "inflated bytes per byte", limit: ratio, tag: DATA_SET, offset });
+            return Err(ScanError::Limit { what: "inflated bytes per byte", limit: ratio, tag: None, offset });
         }
         Ok(())
     }
 
     fn malformed(&self, what: &'static str) -> ScanError {
-        ScanError::Malformed { what, tag: DATA_SET, offset: self.content_begins }
+        ScanError::Malformed { what, tag: None, offset: self.content_begins }
     }
 }

@@ -166,44 +166,46 @@ pub enum ScanError {
         found: &'static str,
     },
     /// The input ends inside something.
-    #[error("truncated: the input ends at byte {end} inside {tag}, which began at byte {offset}")]
+    #[error("truncated: the input ends at byte {end}{}, in what began at byte {offset}", place(" inside", *.tag))]
     Truncated {
-        /// The element.
-        tag: Tag,
+        /// The element; where the input ends within a tag, the last one before it. None where there was none.
+        tag: Option<Tag>,
         /// Where it began.
         offset: u64,
         /// Where the input ended.
         end: u64,
     },
     /// A bound was passed.
-    #[error("past a limit: {what} at {tag}, byte {offset}; the limit is {limit}")]
+    #[error("past a limit: {what}{}, byte {offset}; the limit is {limit}", place(" at", *.tag))]
     Limit {
         /// Which bound.
         what: &'static str,
         /// Its value.
         limit: u64,
-        /// The element.
-        tag: Tag,
+        /// The element that was being read; none where none had begun.
+        tag: Option<Tag>,
         /// Where.
         offset: u64,
     },
     /// The bytes cannot be delimited.
-    #[error("cannot be delimited: {what} at {tag}, byte {offset}")]
+    #[error("cannot be delimited: {what}{}, byte {offset}", place(" at", *.tag))]
     Malformed {
         /// What is wrong.
         what: &'static str,
-        /// The element.
-        tag: Tag,
+        /// The element; none where the bytes belong to none (a damaged deflated stream).
+        tag: Option<Tag>,
         /// Where.
         offset: u64,
     },
     /// A UID that the archive's key needs is missing or empty.
-    #[error("{name} {tag} is missing or empty: the object cannot be placed")]
+    #[error("{name} {tag} is missing or empty, byte {offset}: the object cannot be placed")]
     MissingUid {
         /// Keyword of the attribute.
         name: &'static str,
         /// Its tag.
         tag: Tag,
+        /// Where the empty element begins; where there is none, where the data set ended without it.
+        offset: u64,
     },
     /// A file of DICOM that is no instance.
     #[error("not an instance: {what}")]
@@ -214,6 +216,11 @@ pub enum ScanError {
     /// Scratch space failed.
     #[error("scratch space: {0}")]
     Scratch(#[from] std::io::Error),
+}
+
+/// An element in an error's words, if there is one.
+fn place(preposition: &str, tag: Option<Tag>) -> String {
+    tag.map_or_else(String::new, |tag| format!("{preposition} {tag}"))
 }
 
 /// Stands in the header's DICOM JSON where the absolute URL of the instance goes; 22 characters, in no other place of

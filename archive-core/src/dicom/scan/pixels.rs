@@ -333,7 +333,7 @@ impl Pixels {
 
     fn too_many(&self, tag: Tag, offset: u64) -> ScanError {
         let offset = offset.saturating_add(self.content_begins);
-        ScanError::Limit { what: "fragments", limit: FRAGMENTS_MAX, tag, offset }
+        ScanError::Limit { what: "fragments", limit: FRAGMENTS_MAX, tag: Some(tag), offset }
     }
 }
 

@@ -151,11 +151,15 @@ impl PrefixReader {
         let header = bytes.decode(self.at as u64, self.meta_encoding);
         let Some(length) = header.length else {
             let offset = header.offset;
-            return Err(ScanError::Malformed { what: "undefined length in the meta group", tag: header.tag, offset });
+            return Err(ScanError::Malformed {
+                what: "undefined length in the meta group",
+                tag: Some(header.tag),
+                offset,
+            });
         };
         let end = header.value_offset.saturating_add(length);
         if end > self.limit {
-            let (tag, offset) = (header.tag, header.offset);
+            let (tag, offset) = (Some(header.tag), header.offset);
             return Err(ScanError::Limit { what: "bytes before the data set", limit: self.limit, tag, offset });
         }
         let value_begins = usize::try_from(header.value_offset).unwrap_or(usize::MAX);
@@ -237,8 +241,8 @@ impl PrefixReader {
     }
 
     fn truncated(&self, offset: usize) -> ScanError {
-        let &[g0, g1, e0, e1] = self.after(offset).first_chunk().unwrap_or(&[2, 0, 0, 0]);
-        let tag = Tag(u16::from_le_bytes([g0, g1]), u16::from_le_bytes([e0, e1]));
+        let begun = self.after(offset).first_chunk();
+        let tag = begun.map(|&[g0, g1, e0, e1]| Tag(u16::from_le_bytes([g0, g1]), u16::from_le_bytes([e0, e1])));
         ScanError::Truncated { tag, offset: offset as u64, end: self.gathered.len() as u64 }
     }
 }

@@ -163,9 +163,20 @@ fn repeat(error: &ScanError) -> ScanError {
         &ScanError::Truncated { tag, offset, end } => ScanError::Truncated { tag, offset, end },
         &ScanError::Limit { what, limit, tag, offset } => ScanError::Limit { what, limit, tag, offset },
         &ScanError::Malformed { what, tag, offset } => ScanError::Malformed { what, tag, offset },
-        &ScanError::MissingUid { name, tag } => ScanError::MissingUid { name, tag },
+        &ScanError::MissingUid { name, tag, offset } => ScanError::MissingUid { name, tag, offset },
         ScanError::NotAnInstance { what } => ScanError::NotAnInstance { what },
         ScanError::Scratch(source) => ScanError::Scratch(io::Error::new(source.kind(), source.to_string())),
+    }
+}
+
+/// Adds to an error of the deflated stream the element that was being inflated. Not where the stream is damaged: how much
+/// of it is inflated before that is noticed hangs on how the input is split.
+fn while_reading(tokenizer: &Tokenizer, error: ScanError) -> ScanError {
+    let here = tokenizer.tag_at_hand();
+    match error {
+        ScanError::Limit { what, limit, tag, offset } => ScanError::Limit { what, limit, tag: tag.or(here), offset },
+        ScanError::Truncated { tag, offset, end } => ScanError::Truncated { tag: tag.or(here), offset, end },
+        other => other,
     }
 }
 
@@ -262,14 +273,16 @@ impl Content {
             None => tokenizer.push(bytes, findings),
             Some(Deflated { inflater, cutter }) => {
                 cutter.header(bytes)?;
-                inflater.push(bytes, |inflated| tokenizer.push(inflated, findings))
+                let inflated = inflater.push(bytes, |inflated| tokenizer.push(inflated, findings));
+                inflated.map_err(|error| while_reading(tokenizer, error))
             }
         }
     }
 
     fn finish(mut self: Box<Self>, file: Option<FileDigest>) -> Result<Scan, ScanError> {
         if let Some(Deflated { inflater, .. }) = &self.deflated {
-            let code = match inflater.finish()? {
+            let ended = inflater.finish().map_err(|error| while_reading(&self.tokenizer, error))?;
+            let code = match ended {
                 AfterStream::Nothing => None,
                 AfterStream::GzipTrailer => Some(warnings::DEFLATE_TRAILER),
                 AfterStream::Zeros => Some(warnings::TRAILING_BYTES),
@@ -279,9 +292,10 @@ impl Content {
             }
         }
         self.tokenizer.finish(&mut self.findings)?;
+        let ended_at = self.tokenizer.ended_at();
         let Findings { facts, pixels, cutter, mut warnings } = self.findings;
         let (keys, attributes, header_json) = facts.finish();
-        let keys = keys.resolve(&self.media, &mut warnings)?;
+        let keys = keys.resolve(&self.media, ended_at, &mut warnings)?;
         let FoundFrames { fragments, frames } = pixels.finish();
         let inflated = self.deflated.is_some();
         let units = self.deflated.map_or(cutter, |deflated| deflated.cutter).finish()?;

@@ -38,6 +38,8 @@ pub(super) struct Tokenizer {
     /// Bytes walked.
     at: u64,
     elements: u64,
+    /// The last element whose header was read.
+    last: Option<Tag>,
     stack: Stack,
     header: HeaderBytes,
     kept: Vec<u8>,
@@ -60,6 +62,7 @@ impl Tokenizer {
             bytes_max,
             at: 0,
             elements: 0,
+            last: None,
             stack: Stack::new(encoding),
             header: HeaderBytes::default(),
             kept: Vec::new(),
@@ -81,23 +84,46 @@ impl Tokenizer {
 
     /// The data set ended.
     pub(super) fn finish(&mut self, findings: &mut Findings) -> Result<(), ScanError> {
-        if let State::Value(passing) = self.state {
-            return Err(self.truncated(passing.header.tag, passing.header.offset));
+        if matches!(self.state, State::Value(_)) {
+            let (tag, offset) = self.at_hand();
+            return Err(self.truncated(tag, offset));
         }
         if !self.header.is_empty() {
             let begun = self.header_offset();
             if !self.is_padding() {
-                let enclosing = self.stack.top().header.tag;
-                let tag = self.header.tag(self.stack.top().encoding).unwrap_or(enclosing);
-                return Err(self.truncated(tag, begun));
+                let tag = self.header.tag(self.stack.top().encoding);
+                return Err(self.truncated(tag.or_else(|| self.at_hand().0), begun));
             }
             findings.warnings.note(warnings::TRAILING_BYTES, Tag(0, 0), begun);
             findings.cutter.header(self.header.as_slice())?;
         } else if !self.stack.is_at_top() {
             let open = self.innermost_element();
-            return Err(self.truncated(open.tag, open.offset));
+            return Err(self.truncated(Some(open.tag), open.offset));
         }
         Ok(())
+    }
+
+    /// The element that is at hand, for errors: the one whose value passes, else the innermost that is open, else the last
+    /// one that was read; and where that, or what follows the last one, begins in the content.
+    fn at_hand(&self) -> (Option<Tag>, u64) {
+        match self.state {
+            State::Value(passing) if self.is_in_fragments() => {
+                (Some(self.stack.top().header.tag), passing.header.offset)
+            }
+            State::Value(passing) => (Some(passing.header.tag), passing.header.offset),
+            _ if self.stack.is_at_top() => (self.last, self.header_offset()),
+            _ => (Some(self.innermost_element().tag), self.innermost_element().offset),
+        }
+    }
+
+    /// The tag of the element that is at hand; none before the first.
+    pub(super) fn tag_at_hand(&self) -> Option<Tag> {
+        self.at_hand().0
+    }
+
+    /// Where the data set ended, in bytes of the input.
+    pub(super) fn ended_at(&self) -> u64 {
+        self.in_input(self.at)
     }
 
     /// Whether the begun header is padding after the data set, and no element that was cut off: zeros, where no element
@@ -110,7 +136,8 @@ impl Tokenizer {
 
     /// The refusal of more content than may come.
     pub(super) fn past_content_limit(&self, limit: u64) -> ScanError {
-        self.limit("bytes of content", limit, &self.innermost_element())
+        let (tag, offset) = self.at_hand();
+        ScanError::Limit { what: "bytes of content", limit, tag, offset: self.in_input(offset) }
     }
 
     // Headers.
@@ -150,6 +177,7 @@ impl Tokenizer {
         if header.tag.group() == 0xFFFE {
             return self.delimiter(header, findings);
         }
+        self.last = Some(header.tag);
         if header.offset == 0 && header.tag.group() == 0x0002 {
             return Err(self.malformed("a file meta group where a data set should begin", header));
         }
@@ -200,7 +228,7 @@ impl Tokenizer {
                 self.close(findings)
             }
             ITEM_DELIMITER | SEQUENCE_DELIMITER => self.stray_delimiter(header, findings),
-            _ => Err(self.malformed("something else than an item in a sequence", header)),
+            _ => Err(self.no_item("something else than an item in a sequence", &top.header, header)),
         }
     }
 
@@ -217,7 +245,10 @@ impl Tokenizer {
                 self.begin_fragment(header, length, items == 0, findings)
             }
             (ITEM, None) => Err(self.malformed("a fragment of undefined length", header)),
-            _ => Err(self.malformed("something else than an item among fragments", header)),
+            _ => {
+                let pixels = self.stack.top().header;
+                Err(self.no_item("something else than an item among fragments", &pixels, header))
+            }
         }
     }
 
@@ -280,9 +311,10 @@ impl Tokenizer {
     }
 
     fn take_zeros<'a>(&mut self, bytes: &'a [u8], findings: &mut Findings) -> Result<&'a [u8], ScanError> {
-        if bytes.iter().any(|&byte| byte != 0) {
-            let header = ElementHeader { offset: self.at, ..ElementHeader::of_data_set(Encoding::ExplicitLittle) };
-            return Err(self.malformed("bytes after the padding that follows the data set", &header));
+        if let Some(zeros) = bytes.iter().position(|&byte| byte != 0) {
+            let what = "bytes after the padding that follows the data set";
+            let offset = self.in_input(self.at.saturating_add(zeros as u64));
+            return Err(ScanError::Malformed { what, tag: self.last, offset });
         }
         findings.cutter.header(bytes)?;
         self.at += bytes.len() as u64;
@@ -366,14 +398,19 @@ impl Tokenizer {
     }
 
     fn malformed(&self, what: &'static str, header: &ElementHeader) -> ScanError {
-        ScanError::Malformed { what, tag: header.tag, offset: self.in_input(header.offset) }
+        ScanError::Malformed { what, tag: Some(header.tag), offset: self.in_input(header.offset) }
+    }
+
+    /// The refusal of what stands where only items may: it names the element that holds it, for it may be no tag at all.
+    fn no_item(&self, what: &'static str, within: &ElementHeader, header: &ElementHeader) -> ScanError {
+        ScanError::Malformed { what, tag: Some(within.tag), offset: self.in_input(header.offset) }
     }
 
     fn limit(&self, what: &'static str, limit: u64, header: &ElementHeader) -> ScanError {
-        ScanError::Limit { what, limit, tag: header.tag, offset: self.in_input(header.offset) }
+        ScanError::Limit { what, limit, tag: Some(header.tag), offset: self.in_input(header.offset) }
     }
 
-    fn truncated(&self, tag: Tag, offset: u64) -> ScanError {
+    fn truncated(&self, tag: Option<Tag>, offset: u64) -> ScanError {
         ScanError::Truncated { tag, offset: self.in_input(offset), end: self.in_input(self.at) }
     }
 

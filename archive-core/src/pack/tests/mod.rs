@@ -3,6 +3,7 @@
 mod damage;
 mod golden;
 mod limits;
+mod off_runtime;
 mod requests;
 mod round_trip;
 mod tools;

@@ -1,76 +1,23 @@
 //! How many requests reading costs: on object storage each is tens of milliseconds and money.
 
-use std::ops::Range;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-use async_trait::async_trait;
 use futures::TryStreamExt as _;
 
 use super::*;
-use crate::store::{Created, Store, StoreError, StoreKey, StoredObject};
 
-/// A store that counts reads.
-#[derive(Debug)]
-struct Counting(Arc<MemoryStore>, AtomicUsize);
-
-impl Counting {
-    fn taken(&self) -> usize {
-        self.1.swap(0, Ordering::SeqCst)
-    }
-}
-
-#[async_trait]
-impl Store for Counting {
-    fn name(&self) -> &str {
-        self.0.name()
-    }
-    async fn create(&self, key: &StoreKey, bytes: Bytes) -> Result<Created, StoreError> {
-        self.0.create(key, bytes).await
-    }
-    async fn create_from_file(
-        &self,
-        key: &StoreKey,
-        file: &Path,
-        size: u64,
-        sha256: Sha256Digest,
-    ) -> Result<Created, StoreError> {
-        self.0.create_from_file(key, file, size, sha256).await
-    }
-    async fn read(&self, key: &StoreKey) -> Result<Bytes, StoreError> {
-        self.0.read(key).await
-    }
-    async fn read_range(&self, key: &StoreKey, range: Range<u64>) -> Result<Bytes, StoreError> {
-        self.1.fetch_add(1, Ordering::SeqCst);
-        self.0.read_range(key, range).await
-    }
-    async fn size(&self, key: &StoreKey) -> Result<Option<u64>, StoreError> {
-        self.0.size(key).await
-    }
-    async fn list(
-        &self,
-        folder: &StoreKey,
-        after: Option<&StoreKey>,
-        limit: usize,
-    ) -> Result<Vec<StoredObject>, StoreError> {
-        self.0.list(folder, after, limit).await
-    }
-}
-
-async fn counting(versions: &[TestVersion]) -> (Arc<Counting>, PackRef) {
+async fn counting(versions: &[TestVersion]) -> (Arc<MemoryStore>, PackRef) {
     let folder = tempfile::tempdir().unwrap();
     let built = build(folder.path(), versions);
-    let store = stored("counting", &built).await;
-    (Arc::new(Counting(store, AtomicUsize::new(0))), built.pack.clone())
+    (stored("counting", &built).await, built.pack.clone())
 }
 
 /// Reads one frame and gives the requests that it took.
-async fn frame(store: &Counting, version: &PackedVersion, wanted: &TestVersion, index: usize) -> usize {
+async fn frame(store: &MemoryStore, version: &PackedVersion, wanted: &TestVersion, index: usize) -> usize {
     let fragments = version.frame(index as u64).await.unwrap().unwrap();
     for fragment in fragments {
         let bytes = read_all(version, fragment.offset..fragment.offset + fragment.length).await.unwrap();
         assert!(bytes == wanted.content[fragment.offset as usize..][..fragment.length as usize]);
     }
-    store.taken()
+    store.take_ranges_read()
 }
 
 #[tokio::test]
@@ -83,9 +30,9 @@ async fn a_frame_of_many_costs_two_requests_at_first_and_one_afterwards() {
     let wanted = TestVersion::new("1.2", "1.2.2", 2, &pieces);
     let (store, pack) = counting(std::slice::from_ref(&wanted)).await;
     let reader = open(&[store.clone() as SharedStore], &pack).await.unwrap();
-    assert_eq!(store.taken(), 1, "the root");
+    assert_eq!(store.take_ranges_read(), 1, "the root");
     let version = reader.version(0).await.unwrap().unwrap();
-    assert_eq!(store.taken(), 1, "the index");
+    assert_eq!(store.take_ranges_read(), 1, "the index");
     assert_eq!(frame(&store, &version, &wanted, 3210).await, 2, "its tables, itself");
     assert_eq!(frame(&store, &version, &wanted, 5999).await, 1, "itself");
     assert_eq!(frame(&store, &version, &wanted, 0).await, 1, "itself");
@@ -101,16 +48,16 @@ async fn a_ct_slice_costs_one_request_and_a_rebuild_a_few_for_thousands() {
     let versions: Vec<TestVersion> = (0..2000).map(slice).collect();
     let (store, pack) = counting(&versions).await;
     let reader = open(&[store.clone() as SharedStore], &pack).await.unwrap();
-    store.taken();
+    store.take_ranges_read();
     let lines: Vec<IndexedVersion> = reader.index(reader.lines()).try_collect().await.unwrap();
-    assert_eq!((lines.len(), store.taken()), (2000, 1));
+    assert_eq!((lines.len(), store.take_ranges_read()), (2000, 1));
     let headers: Vec<_> =
         reader.headers(reader.series_lines(&lines[900].facts.keys.series)).try_collect().await.unwrap();
-    assert_eq!((headers.len(), store.taken()), (700, 1));
+    assert_eq!((headers.len(), store.take_ranges_read()), (700, 1));
     let version = reader.version(1234).await.unwrap().unwrap();
     let length = versions[1234].content.len() as u64;
     assert!(read_all(&version, 0..length).await.unwrap() == versions[1234].content);
-    assert_eq!(store.taken(), 1, "its units lie side by side");
+    assert_eq!(store.take_ranges_read(), 1, "its units lie side by side");
 }
 
 #[tokio::test]
@@ -123,7 +70,7 @@ async fn a_small_cache_costs_no_more_than_a_request_a_unit_when_streaming() {
     let (store, pack) = counting(&versions).await;
     let stores = [store.clone() as SharedStore];
     let reader = PackReader::open(&stores, pack, &PackCache::of_bytes(0), Arc::new(LogDamage)).await.unwrap();
-    store.taken();
+    store.take_ranges_read();
     let lines: Vec<IndexedVersion> = reader.index(reader.lines()).try_collect().await.unwrap();
-    assert_eq!((lines.len(), store.taken()), (1200, 3));
+    assert_eq!((lines.len(), store.take_ranges_read()), (1200, 3));
 }

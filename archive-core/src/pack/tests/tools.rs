@@ -139,6 +139,32 @@ fn i2_extract_py_gives_every_file_byte_for_byte_with_each_program() {
 }
 
 #[test]
+fn i2_extract_py_gives_a_healed_version_with_the_prefix_of_its_first_receipt() {
+    let folder = tempfile::tempdir().unwrap();
+    let pieces = [Piece::Header(noise(1, 900))];
+    let first = TestVersion::new("1.1", "1.2.1", 1, &pieces).with_prefix(&prefix("first"));
+    // It came again as a bare data set, and its bytes were sealed again, for the first copy is damaged.
+    let again = TestVersion::new("1.1", "1.2.1", 2, &pieces);
+    for version in [&first, &again] {
+        let built = build(folder.path(), std::slice::from_ref(version));
+        let pack = store_of(folder.path(), &built);
+        if version.receipts == first.receipts {
+            let mut bytes = std::fs::read(&pack).unwrap();
+            let member = &inspect(&pack).unwrap().members[1];
+            bytes[(member.offset + member.stored - 1) as usize] ^= 1;
+            std::fs::write(&pack, bytes).unwrap();
+        }
+    }
+    let target = folder.path().join("out");
+    let to = target.to_str().unwrap();
+    let Some((code, text)) = extract_py(folder.path(), "zstd", &["extract", to, "--all-versions"]) else { return };
+    assert_eq!(code, 0, "{text}");
+    let series = target.join(STUDY).join("1.1");
+    assert!(std::fs::read(series.join("1.2.1.dcm")).unwrap() == first.file());
+    assert_eq!(std::fs::read_dir(series).unwrap().count(), 1, "no file came with the second receipt");
+}
+
+#[test]
 fn i9_extract_py_writes_no_damaged_file_and_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let versions = sample();

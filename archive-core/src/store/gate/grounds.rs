@@ -170,12 +170,18 @@ pub(super) fn orphan(evidence: &OrphanEvidence, named: bool, now: Timestamp) -> 
     if named {
         return Err(NoGround::Named);
     }
-    // Negative, and so too young, for an object that says it comes from the future.
-    let age = now.duration_since(evidence.modified);
-    if Duration::try_from(age).is_ok_and(|age| age > ORPHAN_AGE_MIN) {
-        return Ok(orphan_of(&evidence.orphan, &evidence.elsewhere, &evidence.disposed)?);
+    if !is_old_enough(evidence.modified, now) {
+        return Err(NoGround::TooYoung { modified: evidence.modified });
     }
-    Err(NoGround::TooYoung { modified: evidence.modified })
+    Ok(orphan_of(&evidence.orphan, &evidence.elsewhere, &evidence.disposed)?)
+}
+
+/// Whether an object that no entry names has been there for long enough.
+#[must_use]
+pub fn is_old_enough(modified: Timestamp, now: Timestamp) -> bool {
+    // Negative, and so too young, for an object that says it comes from the future.
+    let age = now.duration_since(modified);
+    Duration::try_from(age).is_ok_and(|age| age > ORPHAN_AGE_MIN)
 }
 
 /// Refuses names that may never be deleted on a ground, whatever the evidence says: both grounds of this version are

@@ -23,7 +23,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub use self::grace::{GRACE_DEFAULT, Grace, GraceError};
-pub use self::grounds::{Missing, NoGround, ORPHAN_AGE_MIN, orphan_of, superseded_by};
+pub use self::grounds::{Missing, NoGround, ORPHAN_AGE_MIN, is_old_enough, orphan_of, superseded_by};
 pub use self::in_flight::{GuardedStore, IN_FLIGHT, IN_FLIGHT_MAX, InFlightDeletes};
 pub use self::permit::{DeleteOutcome, DeletingStore, PERMIT_LIFETIME, Permit, PermitError};
 pub use self::port::{GroundCheck, LedgerPort, OpenIntent, OrphanEvidence, PortError, SupersededEvidence};

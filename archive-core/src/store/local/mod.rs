@@ -53,15 +53,17 @@ struct Folder {
     name: String,
     path: PathBuf,
     root: OwnedFd,
-    /// Entered at open, or at the first write where that failed (a file system that was read-only then).
+    /// Entered at the first write: before that nobody knows whether this folder is the store that it should be, and in
+    /// one that is not, nothing may be created.
     stage: Mutex<Option<Arc<Stage>>>,
     entropy: SharedEntropy,
     steps: Arc<dyn Steps>,
 }
 
 impl LocalStore {
-    /// Opens a folder that exists, and sweeps what a crash left in its staging area. A folder that is not there is an
-    /// error: it may be a disk that is not mounted, and an empty folder must never take its place.
+    /// Opens a folder that exists; nothing is created in it. The first write sweeps what a crash left in its staging area.
+    /// A folder that is not there is an error: it may be a disk that is not mounted, and an empty folder must never take
+    /// its place.
     ///
     /// # Errors
     /// What the operating system says; a root that is itself a symbolic link is followed, what lies below is not.
@@ -89,9 +91,6 @@ impl LocalStore {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = rustix::fs::open(&path, flags, Mode::empty())?;
         let folder = Folder { name: name.to_owned(), path, root, stage: Mutex::new(None), entropy, steps };
-        if let Err(error) = folder.stage() {
-            tracing::warn!(store = name, %error, "nothing can be written to this store for now");
-        }
         Ok(Self { folder: Arc::new(folder) })
     }
 

@@ -51,8 +51,11 @@ fn key(name: &str) -> StoreKey {
     StoreKey::parse(name).unwrap()
 }
 
+/// A store as it is from its first write on.
 fn opened(folder: &Path, steps: Arc<dyn Steps>) -> LocalStore {
-    LocalStore::open_now("disk", folder, SystemEntropy::shared(), steps).unwrap()
+    let store = LocalStore::open_now("disk", folder, SystemEntropy::shared(), steps).unwrap();
+    let _entered = store.folder.stage().unwrap();
+    store
 }
 
 fn plain(folder: &Path) -> LocalStore {
@@ -195,6 +198,21 @@ async fn what_a_killed_process_left_is_swept_though_its_lock_file_lies_there() {
         std::fs::write(left.join(file), "half a pack").unwrap();
     }
     let _store = plain(folder.path());
+    assert!(!left.exists());
+}
+
+#[tokio::test]
+async fn opening_and_reading_create_nothing_and_the_first_write_sweeps() {
+    let folder = TempDir::new().unwrap();
+    let open = || LocalStore::open("disk", folder.path(), SystemEntropy::shared());
+    let store = open().await.unwrap();
+    assert_eq!(store.size(&key("archive.json")).await.unwrap(), None);
+    assert_eq!(store.list(&key("studies"), None, 1).await.unwrap(), vec![]);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nobody knows yet whose folder this is");
+    let left = folder.path().join(".stage/0123");
+    std::fs::create_dir_all(&left).unwrap();
+    std::fs::write(left.join("0"), "half a pack").unwrap();
+    open().await.unwrap().create(&key("a/b"), "bytes".into()).await.unwrap();
     assert!(!left.exists());
 }
 

@@ -5,7 +5,6 @@ use std::path::Path;
 
 use bytes::Bytes;
 use object_store::{MultipartUpload, ObjectStoreExt as _};
-use sha2::{Digest as _, Sha256};
 use tokio::fs::File;
 use tokio::io::AsyncReadExt as _;
 
@@ -13,6 +12,7 @@ use super::S3Store;
 use super::outcome::{Write, after_write};
 use super::write_refused;
 use crate::identifiers::Sha256Digest;
+use crate::off_runtime::PiecewiseSha256;
 use crate::store::local::not_as_announced;
 use crate::store::{Created, StoreError, StoreKey};
 
@@ -121,16 +121,16 @@ async fn send_parts(
     sha256: Sha256Digest,
 ) -> Result<(), UploadError> {
     let part_bytes = PART_BYTES.max(size.div_ceil(PARTS_MAX));
-    let mut digest = Sha256::new();
+    let mut digest = PiecewiseSha256::default();
     let mut left = size;
     while left > 0 {
         let part = read_exactly(source, left.min(part_bytes)).await.map_err(UploadError::Scratch)?;
-        digest.update(&part);
+        digest.update(&part).await.map_err(UploadError::Scratch)?;
         left -= part.len() as u64;
         upload.put_part(part.into()).await?;
     }
     // Looked at before the upload is completed: nothing ever appears under a name that says something else.
-    if Sha256Digest::from_raw(digest.finalize().into()) == sha256 {
+    if Sha256Digest::from_raw(digest.finish()) == sha256 {
         Ok(())
     } else {
         Err(UploadError::Scratch(not_as_announced()))

@@ -22,6 +22,14 @@ use crate::cli::exit::Exit;
 use report::{Line, Outcome, Report};
 use sources::Source;
 
+/// Looks whether what was named is there, before anything is made or sent.
+///
+/// # Errors
+/// [`Exit`] with code 2, with the first that is not.
+pub fn check(what: &Import) -> Result<(), Exit> {
+    sources::are_there(&what.paths)
+}
+
 /// Imports what was named.
 ///
 /// # Errors
@@ -29,8 +37,7 @@ use sources::Source;
 pub async fn run(archive: &Connection, what: &Import, json: bool) -> Result<(), Exit> {
     let done = if what.resume { report::stored(what.report.as_deref()) } else { HashSet::new() };
     let mut report = Report::create(what.report.as_deref(), what.resume)?;
-    let (sources, total) = sources::count(&what.paths)?;
-    let bar = progress_bar(total);
+    let bar = progress_bar(sources::total_bytes(&what.paths));
     let send = |source: Source| {
         let done = &done;
         async move {
@@ -40,7 +47,7 @@ pub async fn run(archive: &Connection, what: &Import, json: bool) -> Result<(), 
             (bytes, line)
         }
     };
-    let mut sent = sources::stream(sources).map(send).buffer_unordered(what.parallel.clamp(1, 256));
+    let mut sent = sources::stream(what.paths.clone()).map(send).buffer_unordered(what.parallel.clamp(1, 256));
     while let Some((bytes, line)) = sent.next().await {
         bar.inc(bytes);
         let Some(line) = line else {

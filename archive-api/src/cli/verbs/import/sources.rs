@@ -89,18 +89,25 @@ fn unpack(zip: &Path, index: usize, to: &mpsc::Sender<std::io::Result<Bytes>>) -
     }
 }
 
-/// Checks that what was named is there and counts its bytes, for the progress bar.
+/// Checks that what was named is there.
 ///
 /// # Errors
-/// When a path does not exist.
-pub fn count(paths: &[PathBuf]) -> Result<(Vec<PathBuf>, u64), Exit> {
+/// [`Exit`] with code 2 for the first path that is not.
+pub fn are_there(paths: &[PathBuf]) -> Result<(), Exit> {
     for path in paths {
         if let Err(error) = std::fs::metadata(path) {
-            return Err(Exit::usage(format!("{}: {error}", path.display())));
+            return Err(Exit::usage(format!(
+                "{}: {error}; nothing was imported. Name files, folders, zip files or the folder of a medium that are there",
+                path.display()
+            )));
         }
     }
-    let total = Walk::over(paths.to_vec()).map(|source| source.bytes()).sum();
-    Ok((paths.to_vec(), total))
+    Ok(())
+}
+
+/// The bytes of all files below the paths, for the progress bar.
+pub fn total_bytes(paths: &[PathBuf]) -> u64 {
+    Walk::over(paths.to_vec()).map(|source| source.bytes()).sum()
 }
 
 /// All files below the paths, as they are found.

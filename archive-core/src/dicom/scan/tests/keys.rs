@@ -20,9 +20,15 @@ fn i14_a_missing_or_empty_uid_is_refused_by_its_name() {
         (SERIES, "SeriesInstanceUID"),
     ] {
         let without = DataSet::keyed(LITTLE).without(tag);
-        for bytes in [without.clone().build(), without.element(tag, VR::UI, b"\0\0").build()] {
-            match scan_data_set(&bytes, LITTLE) {
-                Err(ScanError::MissingUid { name, tag: missing }) => assert_eq!((name, missing), (keyword, tag)),
+        let (missing, empty) = (without.clone().build(), without.element(tag, VR::UI, b"\0\0").build());
+        // A missing one is missed where the data set ends, an empty one where it stands.
+        let ([g0, g1], [e0, e1]) = (tag.group().to_le_bytes(), tag.element().to_le_bytes());
+        let stands = empty.windows(4).position(|four| four == [g0, g1, e0, e1]).unwrap();
+        for (bytes, at) in [(&missing, missing.len()), (&empty, stands)] {
+            match scan_data_set(bytes, LITTLE) {
+                Err(ScanError::MissingUid { name, tag: missing, offset }) => {
+                    assert_eq!((name, missing, offset), (keyword, tag, at as u64));
+                }
                 other => panic!("{keyword}: {:?}", other.map(|scan| scan.keys)),
             }
         }
@@ -83,5 +89,5 @@ fn an_unknown_class_is_kept_and_noted() {
 fn a_key_of_unbounded_length_is_refused() {
     let long = vec![b'1'; 1026];
     let bytes = DataSet::keyed(LITTLE).without(SOP).element(SOP, VR::UI, &long).build();
-    assert!(matches!(scan_data_set(&bytes, LITTLE), Err(ScanError::Limit { limit: 1024, tag: SOP, .. })));
+    assert!(matches!(scan_data_set(&bytes, LITTLE), Err(ScanError::Limit { limit: 1024, tag: Some(SOP), .. })));
 }

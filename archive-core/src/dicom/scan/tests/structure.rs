@@ -58,13 +58,13 @@ fn i12_nesting_beyond_the_limit_is_refused_without_recursion() {
     let one = [header(LITTLE, SEQUENCE, VR::SQ, UNDEFINED), header(LITTLE, Tag(0xFFFE, 0xE000), VR::UN, UNDEFINED)];
     let deep = DataSet::keyed(LITTLE).raw(SEQUENCE, one.concat().repeat(200_000)).build();
     let refused = scan_data_set(&deep, LITTLE);
-    assert!(matches!(refused, Err(ScanError::Limit { limit: 64, tag: SEQUENCE, .. })), "{refused:?}");
+    assert!(matches!(refused, Err(ScanError::Limit { limit: 64, tag: Some(SEQUENCE), .. })), "{refused:?}");
 
     // With the limit out of the way, it is still memory and not the program's stack that it takes.
     let mut options = data_set_options(&std::env::temp_dir(), uid_of(LITTLE));
     options.limits.depth = usize::MAX;
     let refused = scan_in_pieces(&deep, 1 << 20, options);
-    assert!(matches!(refused, Err(ScanError::Truncated { tag: SEQUENCE, .. })), "{refused:?}");
+    assert!(matches!(refused, Err(ScanError::Truncated { tag: Some(SEQUENCE), .. })), "{refused:?}");
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn i12_a_length_that_reaches_past_the_content_limit_is_refused_at_its_header() {
     let mut options = data_set_options(&std::env::temp_dir(), uid_of(LITTLE));
     options.limits.content_bytes = 1 << 30;
     let refused = scan_in_pieces(&DataSet::keyed(LITTLE).raw(Tag(0x7FE0, 0x0010), pixels).build(), 9, options);
-    assert!(matches!(refused, Err(ScanError::Limit { tag: Tag(0x7FE0, 0x0010), .. })));
+    assert!(matches!(refused, Err(ScanError::Limit { tag: Some(Tag(0x7FE0, 0x0010)), .. })));
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn i14_what_ends_inside_something_is_truncated_there() {
         let begun = DataSet::keyed(LITTLE).build().len() as u64;
         match scan_data_set(&DataSet::keyed(LITTLE).raw(COMMENT, bytes.clone()).build(), LITTLE) {
             Err(ScanError::Truncated { tag, offset, end }) => {
-                assert_eq!((tag, offset, end), (COMMENT, begun, begun + bytes.len() as u64));
+                assert_eq!((tag, offset, end), (Some(COMMENT), begun, begun + bytes.len() as u64));
             }
             other => panic!("{other:?}"),
         }
@@ -111,8 +111,36 @@ fn i14_what_ends_inside_something_is_truncated_there() {
     let pixels = header(LITTLE, Tag(0x7FE0, 0x0010), VR::OB, UNDEFINED);
     for (tag, bytes) in [(SEQUENCE, open_sequence), (SEQUENCE, open_item), (Tag(0x7FE0, 0x0010), pixels)] {
         let refused = scan_data_set(&DataSet::keyed(LITTLE).raw(tag, bytes).build(), LITTLE);
-        assert!(matches!(refused, Err(ScanError::Truncated { tag: open, .. }) if open == tag), "{refused:?}");
+        assert!(matches!(refused, Err(ScanError::Truncated { tag: open, .. }) if open == Some(tag)), "{refused:?}");
     }
+}
+
+#[test]
+fn i14_what_ends_inside_a_tag_names_the_element_before_it() {
+    let whole = DataSet::keyed(LITTLE).text(COMMENT, VR::LO, "whole").build();
+    let cut = [whole.as_slice(), &[0x28, 0x00, 0x10]].concat();
+    match scan_data_set(&cut, LITTLE) {
+        Err(ScanError::Truncated { tag, offset, end }) => {
+            assert_eq!((tag, offset, end), (Some(COMMENT), whole.len() as u64, cut.len() as u64));
+        }
+        other => panic!("{other:?}"),
+    }
+    let nothing_before = scan_data_set(&[0x08, 0x00, 0x05], LITTLE).unwrap_err();
+    assert!(matches!(nothing_before, ScanError::Truncated { tag: None, offset: 0, end: 3 }), "{nothing_before}");
+    assert!(!nothing_before.to_string().contains("(0000,0000)"), "{nothing_before}");
+    let fragment = [header(LITTLE, Tag(0xFFFE, 0xE000), VR::UN, 100), vec![1; 50]].concat();
+    let pixels = Tag(0x7FE0, 0x0010);
+    let pixels = [header(LITTLE, pixels, VR::OB, UNDEFINED), header(LITTLE, Tag(0xFFFE, 0xE000), VR::UN, 0), fragment];
+    let refused = scan_data_set(&[whole, pixels.concat()].concat(), LITTLE);
+    assert!(matches!(refused, Err(ScanError::Truncated { tag: Some(Tag(0x7FE0, 0x0010)), .. })), "{refused:?}");
+}
+
+#[test]
+fn i14_bytes_after_the_padding_name_the_last_element() {
+    let whole = DataSet::keyed(LITTLE).text(COMMENT, VR::LO, "whole").build();
+    let refused = scan_data_set(&[whole.as_slice(), &[0; 20], b"x"].concat(), LITTLE).unwrap_err();
+    let expected = whole.len() as u64 + 20;
+    assert!(matches!(refused, ScanError::Malformed { tag: Some(COMMENT), offset, .. } if offset == expected));
 }
 
 #[test]
