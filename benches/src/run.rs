@@ -58,11 +58,11 @@ pub struct Outcome {
 /// when all are.
 pub fn run(kind: &str, connections: u64, pid: Option<u32>, work: impl Fn(u64, &dyn Fn()) -> Done + Sync) -> Outcome {
     let everybody = Barrier::new(usize::try_from(connections).unwrap_or(1) + 1);
+    let begin_together = || {
+        everybody.wait();
+    };
+    let (work, begin_together) = (&work, &begin_together);
     std::thread::scope(|scope| {
-        let begin_together = || {
-            everybody.wait();
-        };
-        let (work, begin_together) = (&work, &begin_together);
         let threads: Vec<_> =
             (0..connections).map(|connection| scope.spawn(move || work(connection, begin_together))).collect();
         begin_together();
