@@ -72,6 +72,15 @@ impl Sending {
         let _waited = self.acknowledgements.iter().take(count).count();
     }
 
+    /// What was acknowledged until now.
+    ///
+    /// # Panics
+    /// When a sending thread did.
+    #[must_use]
+    pub fn acknowledged_so_far(&self) -> BTreeSet<Digest> {
+        self.tally.lock().expect("the list").acknowledged.clone()
+    }
+
     /// Waits until everything was sent, or the archive is gone; gives the list.
     ///
     /// # Panics
