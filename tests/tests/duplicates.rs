@@ -268,7 +268,7 @@ fn i2_export_and_extract_py_give_the_same_files_and_none_for_a_data_set_that_cam
 
     let (exported, extracted) = (data.path().with_extension("exported"), data.path().with_extension("extracted"));
     let _exported = data.run(["export", "--all", "--versions", "--to", &exported.display().to_string()]).expect_code(0);
-    let script = data.path().join("store/extract.py");
+    let script = data.store_folder().join("extract.py");
     let ran = Command::new("python3").arg(script).arg("extract").arg(&extracted).arg("--all-versions").status();
     assert!(ran.expect("python3").success());
     let files = files_below(&exported);

@@ -13,6 +13,7 @@ use system_tests::vellum::DataFolder;
 
 fn two_stores(role: &str) -> DataFolder {
     DataFolder::fresh()
+        .with("VELLUM_COPIES__EVERY", "1s")
         .with("VELLUM_SEAL__QUIET", "24h")
         .with("VELLUM_SEAL__MAX_AGE", "24h")
         .with("VELLUM_STORES__MAIN__PATH", "store")

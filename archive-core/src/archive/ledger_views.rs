@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::Archive;
 use super::error::ArchiveError;
 use crate::caller::Caller;
-use crate::ledger::{Entries, Recorded};
+use crate::ledger::{Damage, Entries, Fault, Head, Recorded};
 
 /// Which entries are wanted.
 #[derive(Clone, Debug)]
@@ -36,6 +36,8 @@ pub struct LedgerReport {
     pub signed: bool,
     /// Whether the head that this machine remembers is in it.
     pub remembered: bool,
+    /// Segments that the home has and it has not yet: it is behind, which is no fault. `None` while nobody knows.
+    pub behind: Option<u64>,
     /// What is wrong, each with its place.
     pub findings: Vec<String>,
 }
@@ -73,10 +75,20 @@ impl Archive {
         tracing::info!(by = %caller.name, "verifying the ledger was asked for");
         let mut reports = Vec::new();
         for member in self.stores.read_order() {
-            let remembered = self.ledger.head();
+            // A store that is behind is measured by what it had, not by what it is yet to get.
+            let reached = self.ledger.reached(&member.id);
+            let lags = self.ledger.lags();
+            let remembered =
+                self.ledger.head().filter(|head| reached.is_some_and(|reached| reached >= head.position()));
             let report = crate::ledger::verify(member.store.clone(), self.archive_id.clone(), remembered).await;
             let report = report.map_err(|error| ArchiveError::internal("the ledger", error))?;
             let mut findings: Vec<String> = report.findings.iter().map(ToString::to_string).collect();
+            let end = report.summary.head.as_ref().map(Head::position);
+            if let Some(reached) =
+                reached.filter(|reached| remembered.is_none() && end.is_none_or(|end| end < *reached))
+            {
+                findings.push(Damage { object: reached.name(), line: None, fault: Fault::Missing }.to_string());
+            }
             if report.more_findings > 0 {
                 findings.push(format!("… and {} more", report.more_findings));
             }
@@ -87,6 +99,7 @@ impl Archive {
                 root: report.summary.head.as_ref().map(|head| head.root.to_string()).unwrap_or_default(),
                 signed: report.summary.unsigned_checkpoints == 0 && report.summary.signed_checkpoints > 0,
                 remembered: report.summary.remembered,
+                behind: lags.iter().find(|lag| lag.store == member.id).map_or(Some(0), |lag| lag.segments),
                 findings,
             });
         }

@@ -164,6 +164,15 @@ impl Ledger {
         Ok(follower.holds(head.position()))
     }
 
+    /// The last segment that a store is known to hold; `None` where that is not known yet.
+    #[must_use]
+    pub fn reached(&self, store: &StoreId) -> Option<Position> {
+        if *store == self.shared.home.id {
+            return self.head().map(|head| head.position());
+        }
+        self.shared.followers.iter().find(|follower| follower.member.id == *store)?.reached()
+    }
+
     /// Trusted time now: what an entry appended at this moment would bear.
     #[must_use]
     pub fn vouched_now(&self) -> Timestamp {

@@ -76,6 +76,9 @@ async fn verify(archive: &Connection, json: bool) -> Result<(), Exit> {
                 "checkpoints are unsigned"
             },
         );
+        if let Some(behind) = store.get("behind").and_then(Value::as_u64).filter(|behind| *behind > 0) {
+            println!("  {behind} segments behind the home: they are on their way");
+        }
         for finding in &findings {
             println!("  {}", table::printable(finding.as_str().unwrap_or_default()));
         }

@@ -5,6 +5,7 @@ use crate::archive::Selection;
 use crate::caller::Caller;
 use crate::identifiers::StudyUid;
 use crate::ledger::entry::StoreRole;
+use crate::ledger::{LedgerState, find_end};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn i1_i2_what_was_answered_is_found_and_comes_back_from_journal_and_pack() {
@@ -99,5 +100,32 @@ async fn i5_merged_packs_are_one_and_the_old_ones_go_by_the_gate_after_their_gra
     drop(archive);
     let archive = house.open().await;
     assert_eq!(contents(&archive, STUDY).await.unwrap(), sent);
+    archive.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn i11_a_store_that_lags_is_behind_and_not_damaged_but_what_it_had_must_be_there() {
+    let house = House::with(StoreRole::Lagging);
+    let archive = house.open().await;
+    let _received = send(&archive, "CT1", data_set(STUDY, 1, "first")).await.unwrap();
+    assert!(seal(&archive).await.is_empty());
+    archive.catch_up_stores().await.unwrap();
+    archive.catch_up_stores().await.unwrap();
+    let end = || async { find_end(&**house.second()).await.unwrap() };
+    let LedgerState::EndsAt(reached) = end().await else { panic!("a ledger that ends somewhere") };
+    let _received = send(&archive, "CT1", data_set(STUDY, 2, "second")).await.unwrap();
+    assert!(seal(&archive).await.is_empty());
+
+    let reports = archive.verify_ledger(&Caller::local()).await.unwrap();
+    let [home, second] = reports.as_slice() else { panic!("two stores") };
+    assert_eq!((home.behind, &home.findings), (Some(0), &Vec::new()));
+    assert_eq!((second.behind, &second.findings), (Some(home.segments - second.segments), &Vec::new()));
+    assert!(second.behind > Some(0), "it was not fed meanwhile");
+
+    house.second().inner.lose(&reached.key().unwrap());
+    let reports = archive.verify_ledger(&Caller::local()).await.unwrap();
+    assert!(reports[0].findings.is_empty());
+    let [finding] = reports[1].findings.as_slice() else { panic!("one finding: {:?}", reports[1].findings) };
+    assert!(finding.contains("missing"), "{finding}");
     archive.close().await;
 }
