@@ -39,7 +39,8 @@ impl Scanner {
                 }
                 let noise = self.noise[(drawn as usize) & (NOISE_ENTRIES - 1)];
                 (drawn, bits) = (drawn >> NOISE_BITS, bits - NOISE_BITS);
-                let tissue = if inside { 1040 + (x * y / 8192) as i16 + ((x ^ y) as i16 & 64) + noise } else { noise / 8 };
+                let tissue =
+                    if inside { 1040 + (x * y / 8192) as i16 + ((x ^ y) as i16 & 64) + noise } else { noise / 8 };
                 into.extend((tissue.clamp(0, 4095) as u16).to_le_bytes());
             }
         }

@@ -78,7 +78,8 @@ impl Requestor {
         command.set_number(element::PRIORITY, 0);
         command.set_number(element::DATA_SET_TYPE, 1);
         command.set_bytes(element::AFFECTED_INSTANCE, instance.ids.sop_uid().as_bytes());
-        let command = Fragment { context: CONTEXT, kind: FragmentKind::Command, last: true, bytes: command.encode().into() };
+        let command =
+            Fragment { context: CONTEXT, kind: FragmentKind::Command, last: true, bytes: command.encode().into() };
         let command = command.to_pdu().map_err(unexpected)?;
         self.send(&command, &instance.data_set)?;
         self.status()

@@ -175,7 +175,11 @@ impl Maker {
             at += length + 8;
         }
         head.value((0x7FE0, 0x0001), b"OV", &offsets);
-        head.value((0x7FE0, 0x0002), b"OV", &lengths.iter().flat_map(|length| length.to_le_bytes()).collect::<Vec<_>>());
+        head.value(
+            (0x7FE0, 0x0002),
+            b"OV",
+            &lengths.iter().flat_map(|length| length.to_le_bytes()).collect::<Vec<_>>(),
+        );
         head.open_head((0x7FE0, 0x0010), b"OB");
         to.write_all(&head.into_bytes())?;
         // The Basic Offset Table is empty where there is an extended one.
@@ -196,8 +200,8 @@ impl Maker {
 
 /// Family names of one width, so that searches by name find some and not all.
 const FAMILIES: [&str; 16] = [
-    "ADAMS", "BAKER", "CLARK", "DAVIS", "EVANS", "FRANK", "GREEN", "HAYES", "IRWIN", "JONES", "KINGS", "LOPEZ", "MEYER",
-    "OWENS", "PERRY", "QUINN",
+    "ADAMS", "BAKER", "CLARK", "DAVIS", "EVANS", "FRANK", "GREEN", "HAYES", "IRWIN", "JONES", "KINGS", "LOPEZ",
+    "MEYER", "OWENS", "PERRY", "QUINN",
 ];
 
 /// The name of the patient of a study.
@@ -234,7 +238,7 @@ fn head(shape: Shape, ids: &Ids) -> DataSet {
         .text((0x0008, 0x0080), b"LO", "General Hospital")
         .text((0x0008, 0x0090), b"PN", "REFERRER^ONE")
         .text((0x0008, 0x1030), b"LO", "CHEST WITH CONTRAST")
-        .text((0x0008, 0x103E), b"LO", &format!("SERIES {}", ids.series + 1))
+        .text((0x0008, 0x103E), b"LO", &format!("SERIES {:03}", ids.series + 1))
         .text((0x0008, 0x1090), b"LO", "MODEL 1")
         .text((0x0010, 0x0010), b"PN", &patient_name(ids))
         .text((0x0010, 0x0020), b"LO", &ids.patient())
@@ -246,8 +250,8 @@ fn head(shape: Shape, ids: &Ids) -> DataSet {
     set.text((0x0020, 0x000D), b"UI", &ids.study_uid())
         .text((0x0020, 0x000E), b"UI", &ids.series_uid())
         .text((0x0020, 0x0010), b"SH", "1")
-        .text((0x0020, 0x0011), b"IS", &(ids.series + 1).to_string())
-        .text((0x0020, 0x0013), b"IS", &(ids.instance + 1).to_string());
+        .text((0x0020, 0x0011), b"IS", &format!("{:03}", ids.series + 1))
+        .text((0x0020, 0x0013), b"IS", &format!("{:07}", ids.instance + 1));
     set
 }
 
@@ -306,12 +310,18 @@ fn content(shape: Shape, ids: &Ids, set: &mut DataSet) {
         return;
     }
     let mut name = DataSet::default();
-    name.text((0x0008, 0x0100), b"SH", "113000").text((0x0008, 0x0102), b"SH", "DCM").text((0x0008, 0x0104), b"LO", "Of Interest");
+    name.text((0x0008, 0x0100), b"SH", "113000").text((0x0008, 0x0102), b"SH", "DCM").text(
+        (0x0008, 0x0104),
+        b"LO",
+        "Of Interest",
+    );
     let finding = |number: u64| {
         let mut item = DataSet::default();
-        item.text((0x0040, 0xA010), b"CS", "CONTAINS")
-            .text((0x0040, 0xA040), b"CS", "TEXT")
-            .value((0x0040, 0xA160), b"UT", format!("Finding {:08}, unchanged. ", number).as_bytes());
+        item.text((0x0040, 0xA010), b"CS", "CONTAINS").text((0x0040, 0xA040), b"CS", "TEXT").value(
+            (0x0040, 0xA160),
+            b"UT",
+            format!("Finding {:08}, unchanged. ", number).as_bytes(),
+        );
         item
     };
     set.text((0x0040, 0xA040), b"CS", "CONTAINER")

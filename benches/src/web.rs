@@ -76,7 +76,7 @@ impl Web {
         self.drain(url, begin, answer)
     }
 
-    /// STOW-RS of a body that [`stow_body`] made.
+    /// STOW-RS of a body that [`add_to_stow_body`] and [`end_stow_body`] made.
     ///
     /// # Errors
     /// [`WebError`].
@@ -94,8 +94,7 @@ impl Web {
         begin: Instant,
         answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
     ) -> Result<Answer, WebError> {
-        let answer =
-            answer.map_err(|source| WebError::Request { url: url.to_owned(), source: Box::new(source) })?;
+        let answer = answer.map_err(|source| WebError::Request { url: url.to_owned(), source: Box::new(source) })?;
         let status = answer.status().as_u16();
         let mut body = answer.into_body().into_reader();
         let (mut bytes, mut first_byte) = (0, None);

@@ -18,7 +18,7 @@ struct Arguments {
     /// What kind of instances.
     #[arg(value_enum)]
     shape: Shape,
-    /// Folder to write to: DIR/<study>/<series>/<instance>.dcm.
+    /// Folder to write to, as `DIR/study/series/instance.dcm`.
     #[arg(long, value_name = "DIR")]
     to: PathBuf,
     /// Studies to make.
