@@ -23,3 +23,4 @@ pub mod receipt;
 pub mod rows;
 pub mod store;
 pub mod store_files;
+mod zstd_contexts;

@@ -6,8 +6,10 @@
 use std::io;
 
 use serde::{Deserialize, Serialize};
-use zstd::bulk::{Compressor, Decompressor};
+use zstd::bulk::Compressor;
 use zstd::zstd_safe::CParameter;
+
+use crate::zstd_contexts;
 
 /// How a member of a pack is stored (APPNOTE.TXT §4.4.5).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -66,7 +68,7 @@ impl UnitCompressor {
 /// The original of a zstd frame, or `None` where `stored` is not a frame of exactly `length` bytes.
 pub(crate) fn open_frame(stored: &[u8], length: usize) -> Option<Vec<u8>> {
     let mut original = Vec::with_capacity(length);
-    let got = Decompressor::new().ok()?.decompress_to_buffer(stored, &mut original).ok()?;
+    let got = zstd_contexts::decompress(stored, &mut original).ok()?;
     (got == length && original.len() == length).then_some(original)
 }
 
