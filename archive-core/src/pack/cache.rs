@@ -1,4 +1,5 @@
-//! What readers of packs remember: roots, units of index and metadata, blocks of tables; bounded in bytes.
+//! What readers of packs remember: roots, units of index and metadata and where their lines end, blocks of tables; bounded
+//! in bytes.
 //!
 //! Only what was checked gets in, and a key holds the digest of the root by which it was checked.
 
@@ -19,6 +20,7 @@ pub(crate) type CacheKey = (Sha256Digest, u64);
 pub(crate) enum Cached {
     Root(Arc<Root>),
     Part(Bytes),
+    LineEnds(Arc<[usize]>),
 }
 
 /// What all readers of packs share: the least recently used goes first.

@@ -197,6 +197,9 @@ impl PackReader {
     }
 }
 
+/// Set in the place of a unit, it is the key of where its lines end; no pack is that long.
+const LINE_ENDS: u64 = 1 << 63;
+
 /// What a stream of lines reads.
 struct Lines {
     pack: Arc<Inner>,
@@ -413,14 +416,25 @@ impl Inner {
     /// A line in a unit.
     fn line_in(&self, text: Text, unit: usize, bytes: &Bytes, line: u32) -> Result<Bytes, ReadError> {
         let missing = || self.not_understood(format!("there is no line {line} in {}", text.name()));
-        let first = text.member(&self.root).units.get(unit).ok_or_else(missing)?.first;
-        let mut rest = bytes.as_ref();
-        for _ in first..line {
-            let end = memchr::memchr(b'\n', rest).ok_or_else(missing)?;
-            rest = rest.get(end + 1..).ok_or_else(missing)?;
+        let unit = text.member(&self.root).units.get(unit).ok_or_else(missing)?;
+        let ends = self.line_ends(&unit.part, bytes);
+        let place = line.checked_sub(unit.first).and_then(|place| usize::try_from(place).ok()).ok_or_else(missing)?;
+        let end = *ends.get(place).ok_or_else(missing)?;
+        let start = place.checked_sub(1).and_then(|before| ends.get(before)).map_or(0, |before| before + 1);
+        Ok(bytes.slice(start..end))
+    }
+
+    /// Where the lines of a unit end. Looked for once: a series is read line by line, and would be searched from its
+    /// beginning for each.
+    fn line_ends(&self, unit: &Part, bytes: &Bytes) -> Arc<[usize]> {
+        let (root, offset) = self.cache_key(unit);
+        let key = (root, offset | LINE_ENDS);
+        if let Some(Cached::LineEnds(ends)) = self.cache.get(&key) {
+            return ends;
         }
-        let end = memchr::memchr(b'\n', rest).ok_or_else(missing)?;
-        Ok(bytes.slice_ref(rest.get(..end).ok_or_else(missing)?))
+        let ends: Arc<[usize]> = memchr::memchr_iter(b'\n', bytes).collect();
+        self.cache.put(key, Cached::LineEnds(Arc::clone(&ends)), size_of_val(&*ends));
+        ends
     }
 
     /// One line of a text member.
