@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 
 use crate::numbers::Numbers;
 use crate::run::{Done, Outcome, run};
-use crate::shapes::patient_name;
+use crate::shapes::{patient_name, study_date};
 use crate::template::Ids;
 use crate::web::Web;
 
@@ -34,6 +34,9 @@ pub struct Asking {
     /// Frames of each instance.
     #[arg(long, default_value_t = 1)]
     pub frames: u64,
+    /// Modality of the studies.
+    #[arg(long, default_value = "CT")]
+    pub modality: String,
     /// Seed that the instances were made with.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -83,19 +86,20 @@ const JSON: &str = "application/dicom+json";
 
 /// Searches for studies.
 pub fn qido(by: By, limit: u64, asking: &Asking) -> Outcome {
-    ask(&format!("qido {by:?}").to_lowercase(), asking, |ids, numbers| {
-        (format!("{}/studies?limit={limit}&{}", asking.url, search(by, ids, numbers)), JSON)
+    ask(&format!("qido {by:?}").to_lowercase(), asking, |ids, _| {
+        (format!("{}/studies?limit={limit}&{}", asking.url, search(by, ids, &asking.modality)), JSON)
     })
 }
 
-fn search(by: By, ids: &Ids, numbers: &mut Numbers) -> String {
+fn search(by: By, ids: &Ids, modality: &str) -> String {
     match by {
         By::Uid => format!("StudyInstanceUID={}", ids.study_uid()),
         By::Patient => format!("PatientID={}", ids.patient()),
         By::Accession => format!("AccessionNumber={}", ids.accession()),
         By::Dates => {
-            let month = format!("{}{:02}", 1966 + numbers.below(60), numbers.below(12) + 1);
-            format!("StudyDate={month}01-{month}28&ModalitiesInStudy=CT")
+            let month = study_date(ids);
+            let month = &month[..6];
+            format!("StudyDate={month}01-{month}28&ModalitiesInStudy={modality}")
         }
         // Twelve to two hundred patients of a hundred thousand studies begin or go on like this.
         By::Prefix => format!("PatientName={}*", &patient_name(ids)[..11]),
