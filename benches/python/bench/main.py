@@ -168,7 +168,7 @@ def worse_than(now: dict, before: dict, row: Row) -> bool:
 
 def keep(results: list, limits: dict):
     kept = json.loads(RESULTS.read_text())["rows"] if RESULTS.exists() else []
-    machine = f"{os.cpu_count()} × {processor()}, Linux {platform.release()}"
+    machine = f"{os.cpu_count()} × {processor()}, Linux {platform.release().split('-')[0]}"
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
     about = {"commit": commit.stdout.strip(), "machine": machine, "date": time.strftime("%Y-%m-%d")}
     fresh = {result["name"]: {**result, **about} for result in results}
