@@ -78,6 +78,12 @@ impl DataFolder {
         Self { path: path.to_owned(), environment: Self::defaults(), bucket: None, _temporary: None }
     }
 
+    /// A folder elsewhere under the same configuration: with a copy of this one's files, the same archive twice.
+    #[must_use]
+    pub fn twin(&self, path: &Path) -> Self {
+        Self { path: path.to_owned(), environment: self.environment.clone(), bucket: None, _temporary: None }
+    }
+
     fn defaults() -> Vec<(String, String)> {
         [
             ("VELLUM_HTTP__LISTEN", "127.0.0.1:0"),

@@ -337,10 +337,7 @@ fn i13_of_two_writers_on_one_ledger_one_stops_for_good() {
     let copy = data.path().with_extension("copy");
     let copied = Command::new("cp").arg("-a").arg(data.path()).arg(&copy).status().unwrap();
     assert!(copied.success());
-    let twin = DataFolder::at(&copy)
-        .with("VELLUM_SEAL__QUIET", "24h")
-        .with("VELLUM_SEAL__MAX_AGE", "24h")
-        .with("VELLUM_STORES__MAIN__PATH", store.display().to_string());
+    let twin = data.twin(&copy);
     let (first, mut second) = (data.serve(), twin.serve());
     let study = make.study();
     let tally = send(first.http, make.files(&study, 0, 5, 1024));

@@ -187,7 +187,7 @@ fn assert_names(data: &DataFolder) {
     let around = data.path().parent().expect("a folder");
     let escaped: Vec<_> = all_below(around).into_iter().filter(|p| p.to_string_lossy().contains("escape")).collect();
     assert!(escaped.is_empty(), "{escaped:?}");
-    let studies = data.path().join("store/studies");
+    let studies = data.store_folder().join("studies");
     let fans = std::fs::read_dir(&studies).expect("studies").flatten().map(|entry| entry.path());
     let folders = fans.flat_map(|fan| std::fs::read_dir(fan).expect("a folder").flatten());
     let names: BTreeSet<String> = folders.map(|folder| folder.file_name().into_string().expect("UTF-8")).collect();

@@ -421,7 +421,7 @@ impl Inner {
         let place = line.checked_sub(unit.first).and_then(|place| usize::try_from(place).ok()).ok_or_else(missing)?;
         let end = *ends.get(place).ok_or_else(missing)?;
         let start = place.checked_sub(1).and_then(|before| ends.get(before)).map_or(0, |before| before + 1);
-        Ok(bytes.slice(start..end))
+        Ok(bytes.slice_ref(bytes.get(start..end).ok_or_else(missing)?))
     }
 
     /// Where the lines of a unit end. Looked for once: a series is read line by line, and would be searched from its

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from .rows import Row, rows
-from .servers import ROOT, Orthanc, Server, Vellum, program, target
+from .servers import ROOT, Orthanc, Vellum, program, target
 
 README = ROOT / "benches" / "README.md"
 RESULTS = ROOT / "benches" / "results.json"
@@ -61,11 +61,10 @@ def wanted(row: Row, arguments) -> bool:
 
 
 def prepare():
-    missing = [name for name, there in (("orthanc", shutil.which("Orthanc")), ("restic", shutil.which("restic"))) if not there]
-    if missing and os.geteuid() == 0 and shutil.which("apt-get"):
-        packages = [*missing, *(["orthanc-dicomweb"] if "orthanc" in missing else [])]
+    if not Orthanc.is_there() and os.geteuid() == 0 and shutil.which("apt-get"):
         environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        for command in (["apt-get", "update", "-qq"], ["apt-get", "install", "-y", "-qq", *packages]):
+        install = ["apt-get", "install", "-y", "-qq", "orthanc", "orthanc-dicomweb"]
+        for command in (["apt-get", "update", "-qq"], install):
             subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
     build = ["cargo", "build", "--release", "--quiet", "-p", "archive-api", "-p", "benches"]
     subprocess.run(build, cwd=ROOT, check=True)
