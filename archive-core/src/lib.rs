@@ -20,6 +20,7 @@ pub mod phi;
 pub mod query;
 pub mod reading;
 pub mod receipt;
+mod recent;
 pub mod rows;
 pub mod store;
 pub mod store_files;

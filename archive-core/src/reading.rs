@@ -8,6 +8,9 @@ use bytes::Bytes;
 use crate::dicom::cut::Fragment;
 use crate::store::StoreError;
 
+/// What a read gives at most at once (bytes).
+pub const PIECE_BYTES_MAX: u64 = 8 * 1024 * 1024;
+
 /// Why bytes could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
@@ -44,8 +47,8 @@ pub enum ReadError {
 /// ledger or, until sealed, on the commit record (promise I9).
 #[async_trait]
 pub trait VersionReader: Send + Sync + std::fmt::Debug {
-    /// Reads content bytes from `want.start` on. May give fewer than wanted (up to the end of a unit), at most 8 MiB,
-    /// and none only where `want` is empty or begins at the end of the content. Offsets count from the first byte of
+    /// Reads content bytes from `want.start` on. May give fewer than wanted (up to the end of a unit), at most
+    /// [`PIECE_BYTES_MAX`], and none only where `want` is empty or begins at the end of the content. Offsets count from the first byte of
     /// the content.
     ///
     /// # Errors

@@ -49,6 +49,8 @@ pub struct Config {
     pub ledger: LedgerSection,
     /// The catalog.
     pub catalog: CatalogSection,
+    /// Reading.
+    pub reading: ReadingSection,
     /// Deleting.
     pub gate: GateSection,
     /// Logging.
@@ -70,6 +72,7 @@ impl Default for Config {
             copies: CopiesSection::default(),
             ledger: LedgerSection::default(),
             catalog: CatalogSection::default(),
+            reading: ReadingSection::default(),
             gate: GateSection::default(),
             log: LogSection::default(),
             stores: BTreeMap::from([("main".to_owned(), StoreSection::default())]),
@@ -311,6 +314,22 @@ pub struct CatalogSection {
 impl Default for CatalogSection {
     fn default() -> Self {
         Self { cache: ByteSize::mib(256) }
+    }
+}
+
+/// `[reading]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ReadingSection {
+    /// Memory for what is known of packs: roots, parts of index and metadata.
+    pub pack_cache: ByteSize,
+    /// Memory for bytes that are read before they are asked for, all downloads together.
+    pub ahead: ByteSize,
+}
+
+impl Default for ReadingSection {
+    fn default() -> Self {
+        Self { pack_cache: ByteSize::mib(128), ahead: ByteSize::mib(64) }
     }
 }
 

@@ -74,6 +74,10 @@ impl SelectedInstance for HeldInstance {
         self.held.frame_count
     }
 
+    async fn header_json(&self, caller: &Caller) -> Result<Bytes, ArchiveError> {
+        self.archive.header_json(caller, &self.held).await
+    }
+
     async fn open(&self, caller: &Caller) -> Result<Arc<dyn OpenInstance>, ArchiveError> {
         let open: Arc<dyn OpenInstance> = self.archive.open_version(caller, &self.held).await?;
         Ok(open)

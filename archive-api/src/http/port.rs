@@ -73,6 +73,11 @@ pub trait SelectedInstance: Debug + Send + Sync {
     fn transfer_syntax(&self) -> &TransferSyntaxUid;
     /// Frames that can be told apart.
     fn frame_count(&self) -> u64;
+    /// Its header as one DICOM JSON object, as [`OpenInstance::header_json`] gives it.
+    ///
+    /// # Errors
+    /// [`ArchiveError`].
+    async fn header_json(&self, caller: &Caller) -> Result<Bytes, ArchiveError>;
     /// Opens it for reading.
     ///
     /// # Errors

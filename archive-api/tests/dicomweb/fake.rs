@@ -337,6 +337,9 @@ impl SelectedInstance for Selected {
     fn frame_count(&self) -> u64 {
         self.0.frames.len() as u64
     }
+    async fn header_json(&self, _: &Caller) -> Result<Bytes, ArchiveError> {
+        Arc::clone(&self.0).header_json().await
+    }
     async fn open(&self, _: &Caller) -> Result<Arc<dyn OpenInstance>, ArchiveError> {
         Ok(Arc::clone(&self.0) as Arc<dyn OpenInstance>)
     }

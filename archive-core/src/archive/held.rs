@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+use memchr::memmem;
+
 use super::Archive;
 use super::error::ArchiveError;
-use super::open_version::OpenVersion;
+use super::open_version::{Means, OpenVersion};
 use super::verify::verify_content;
 use crate::caller::Caller;
 use crate::catalog::versions::{HeldVersion, Place};
@@ -248,25 +251,45 @@ impl Archive {
             }
         }
         let facts = facts.ok_or_else(|| self.not_found(format!("receipt {number}")))?;
-        Ok(OpenVersion::new(facts, receipts, reader, None, self.scratch().to_owned()))
+        Ok(OpenVersion::new(facts, receipts, reader, None, self.means()))
     }
 
     async fn open_in_pack(&self, held: &Held, place: &PackPlace) -> Result<Arc<OpenVersion>, ArchiveError> {
         let reader = self.pack_reader(&place.pack).await?;
-        let indexed = reader.line(place.line).await?;
-        if indexed.facts.version.content != held.content {
+        let version = reader.version(place.line).await?;
+        let version = version.ok_or_else(|| self.not_found(format!("the bytes of instance {}", held.keys.sop)))?;
+        let facts = version.facts().clone();
+        if facts.version.content != held.content {
             return Err(ReadError::NotUnderstood {
                 object: format!("pack {}", place.pack.pack),
                 what: format!("line {} is not version {}", place.line, held.content),
             }
             .into());
         }
-        let version = reader.version(place.line).await?;
-        let version = version.ok_or_else(|| self.not_found(format!("the bytes of instance {}", held.keys.sop)))?;
-        let mut receipts = indexed.receipts;
+        let mut receipts = version.indexed().receipts.clone();
         receipts.extend(self.receipts_elsewhere(held, place, &receipts).await?);
-        let header = reader.header_json(place.line).await?;
-        Ok(OpenVersion::new(indexed.facts, receipts, Arc::new(version), header, self.scratch().to_owned()))
+        let header = Some((reader, place.line));
+        Ok(OpenVersion::new(facts, receipts, Arc::new(version), header, self.means()))
+    }
+
+    /// The header of a version, as [`OpenVersion::header_json`] gives it; of a sealed one without opening it.
+    ///
+    /// # Errors
+    /// As [`Archive::open_version`] and [`OpenVersion::header_json`].
+    pub async fn header_json(&self, caller: &Caller, held: &Held) -> Result<Bytes, ArchiveError> {
+        tracing::trace!(by = %caller.name, content = %held.content, "header");
+        if let Some(Place::Pack(place)) = held.places.first()
+            && let Ok(reader) = self.pack_reader(&place.pack).await
+            && let Ok(Some(header)) = reader.header_json(place.line).await
+            && names_instance(&header, &held.keys.sop)
+        {
+            return Ok(header);
+        }
+        self.open_version(caller, held).await?.header_json().await
+    }
+
+    fn means(&self) -> Means {
+        Means { scratch: self.scratch().to_owned(), ahead: self.read_ahead.clone() }
     }
 
     /// Receipts of the version that lie in the journal or in other packs: each may have brought another prefix.
@@ -347,4 +370,10 @@ impl Archive {
         let object = format!("pack {}", place.pack.pack);
         Err(ReadError::NotUnderstood { object, what: format!("line {} is not version {content}", place.line) }.into())
     }
+}
+
+/// Whether a header is that of an instance: what the catalog says of places is never believed unseen.
+fn names_instance(header: &[u8], sop: &SopUid) -> bool {
+    let element = format!("\"00080018\":{{\"vr\":\"UI\",\"Value\":[\"{sop}\"]}}");
+    memmem::find(header, element.as_bytes()).is_some()
 }

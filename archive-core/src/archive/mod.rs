@@ -25,6 +25,7 @@ mod options;
 mod orphan_evidence;
 mod orphans;
 mod pack_source;
+mod read_ahead;
 mod rebuild;
 mod receive;
 mod record;
@@ -73,8 +74,6 @@ use crate::pack::{DamageObserver, LogDamage, PackCache, PackRef};
 use crate::store::gate::{GatedStore, Grace};
 use crate::store::{StoreKey, StoreSet};
 
-/// Memory for roots and indexes of packs (bytes).
-const PACK_CACHE_BYTES: usize = 128 * 1024 * 1024;
 
 /// The archive.
 #[derive(Debug)]
@@ -98,6 +97,7 @@ pub struct Archive {
     study_locks: study_locks::StudyLocks,
     found_cases: Mutex<HashMap<Sha256Digest, CaseFinding>>,
     pack_cache: Arc<PackCache>,
+    read_ahead: read_ahead::ReadAhead,
     rebuild: rebuild::Rebuild,
     lacking: lacking::Lacking,
     gate: OnceLock<crate::store::gate::Gate>,
@@ -163,7 +163,8 @@ impl Archive {
             unsealed: unsealed::Unsealed::default(),
             study_locks: study_locks::StudyLocks::default(),
             found_cases: Mutex::default(),
-            pack_cache: PackCache::of_bytes(PACK_CACHE_BYTES),
+            pack_cache: PackCache::of_bytes(usize::try_from(options.pack_cache_bytes).unwrap_or(usize::MAX)),
+            read_ahead: read_ahead::ReadAhead::of_bytes(options.read_ahead_bytes),
             rebuild: rebuild::Rebuild::default(),
             lacking: lacking::Lacking::default(),
             gate: OnceLock::new(),

@@ -9,13 +9,15 @@ use futures::stream::{self, BoxStream, StreamExt as _};
 
 use super::error::ArchiveError;
 use super::inflated::Inflated;
+use super::read_ahead::{Ahead, ReadAhead};
 use super::several_places::SeveralPlaces;
 use crate::dicom::cut::Fragment;
 use crate::dicom::prefix;
 use crate::dicom::scan::{Input, ScanLimits, ScanOptions, Scanner};
 use crate::instance::{HeldReceipt, VersionFacts};
 use crate::off_runtime;
-use crate::reading::VersionReader;
+use crate::pack::PackReader;
+use crate::reading::{PIECE_BYTES_MAX, VersionReader};
 
 /// Bytes as they are read; ends early only with an error.
 pub type ByteStream = BoxStream<'static, Result<Bytes, ArchiveError>>;
@@ -29,8 +31,17 @@ pub struct OpenVersion {
     facts: VersionFacts,
     receipts: Vec<HeldReceipt>,
     reader: Arc<dyn VersionReader>,
-    header: Option<Bytes>,
-    scratch: std::path::PathBuf,
+    /// The pack that may hold the header, and its line there.
+    header: Option<(PackReader, u32)>,
+    means: Means,
+}
+
+/// What reading needs besides the bytes.
+#[derive(Clone, Debug)]
+pub(super) struct Means {
+    /// For a header that is made on demand.
+    pub(super) scratch: std::path::PathBuf,
+    pub(super) ahead: ReadAhead,
 }
 
 /// One distinct file of a version: the same content may have come in files with several prefixes.
@@ -43,15 +54,15 @@ pub struct DistinctFile {
 }
 
 impl OpenVersion {
-    pub(crate) fn new(
+    pub(super) fn new(
         facts: VersionFacts,
         mut receipts: Vec<HeldReceipt>,
         reader: Arc<dyn VersionReader>,
-        header: Option<Bytes>,
-        scratch: std::path::PathBuf,
+        header: Option<(PackReader, u32)>,
+        means: Means,
     ) -> Arc<Self> {
         receipts.sort_by_key(|held| held.receipt.number);
-        Arc::new(Self { facts, receipts, reader, header, scratch })
+        Arc::new(Self { facts, receipts, reader, header, means })
     }
 
     /// The same, reading from these where the first place fails.
@@ -64,7 +75,7 @@ impl OpenVersion {
             receipts: self.receipts.clone(),
             reader: Arc::new(SeveralPlaces::new(Arc::clone(&self.reader), others)),
             header: self.header.clone(),
-            scratch: self.scratch.clone(),
+            means: self.means.clone(),
         })
     }
 
@@ -115,7 +126,7 @@ impl OpenVersion {
         self.file_with(prefix)
     }
 
-    /// The file with one of its prefixes.
+    /// The file with one of its prefixes. Its first bytes begin to be read at once.
     #[must_use]
     pub fn file_with(self: Arc<Self>, prefix: Bytes) -> ByteStream {
         let content = self.content();
@@ -131,8 +142,9 @@ impl OpenVersion {
     /// The data set as it came.
     #[must_use]
     pub fn content(self: Arc<Self>) -> ByteStream {
-        let length = self.facts.content_length;
-        self.stored(0..length)
+        let range = 0..self.facts.content_length;
+        let ahead = self.begin(&range);
+        self.pieces(range, ahead)
     }
 
     /// One frame as stored, its fragments joined, by index from 0, with its length; `None` past the last, and where
@@ -171,24 +183,46 @@ impl OpenVersion {
 
     /// A range of the content as stored.
     fn stored(self: Arc<Self>, range: Range<u64>) -> ByteStream {
-        stream::try_unfold(range, move |range| {
+        self.pieces(range, None)
+    }
+
+    /// A range piece by piece; `ahead` is the first piece, if it is on its way. While a piece is used the next one comes.
+    fn pieces(self: Arc<Self>, range: Range<u64>, ahead: Option<Ahead>) -> ByteStream {
+        stream::try_unfold((range, ahead), move |(range, ahead)| {
             let this = Arc::clone(&self);
             async move {
                 if range.is_empty() {
                     return Ok(None);
                 }
-                let bytes = this.reader.read(range.clone()).await?;
-                if bytes.is_empty() {
-                    return Err(ArchiveError::Internal(format!(
-                        "content of {} ends early",
-                        this.facts.version.content
-                    )));
-                }
-                let next = range.start + bytes.len() as u64..range.end;
-                Ok(Some((bytes, next)))
+                let bytes = match ahead {
+                    Some(ahead) => ahead.taken().await?,
+                    None => this.piece(range.clone()).await?,
+                };
+                let rest = range.start.saturating_add(bytes.len() as u64)..range.end;
+                let ahead = this.begin(&rest);
+                Ok(Some((bytes, (rest, ahead))))
             }
         })
         .boxed()
+    }
+
+    /// Begins to read what comes first of a range, where there is room for it.
+    fn begin(self: &Arc<Self>, range: &Range<u64>) -> Option<Ahead> {
+        if range.is_empty() {
+            return None;
+        }
+        let (this, range) = (Arc::clone(self), range.clone());
+        let bytes = PIECE_BYTES_MAX.min(range.end - range.start);
+        self.means.ahead.begin(bytes, async move { this.piece(range).await })
+    }
+
+    /// Bytes from the beginning of a range on; at least one.
+    async fn piece(&self, range: Range<u64>) -> Result<Bytes, ArchiveError> {
+        let bytes = self.reader.read(range).await?;
+        if bytes.is_empty() {
+            return Err(ArchiveError::Internal(format!("content of {} ends early", self.facts.version.content)));
+        }
+        Ok(bytes)
     }
 
     /// The header as one DICOM JSON object, UTF-8, bulk values by reference
@@ -197,13 +231,19 @@ impl OpenVersion {
     /// # Errors
     /// [`ArchiveError::Read`]; [`ArchiveError::Refused`] where the bytes cannot be scanned any more, which is a defect.
     pub async fn header_json(self: Arc<Self>) -> Result<Bytes, ArchiveError> {
-        if let Some(header) = &self.header {
-            return Ok(header.clone());
+        if let Some((pack, line)) = &self.header {
+            match pack.header_json(*line).await {
+                Ok(Some(header)) => return Ok(header),
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "a header could not be read from its pack; it is made from the content");
+                }
+            }
         }
         let assumed_charset = self.receipts.first().and_then(|held| held.receipt.resolved.assumed_charset.clone());
         let options = ScanOptions {
             input: Input::DataSet(self.facts.version.transfer_syntax.clone()),
-            scratch: self.scratch.clone(),
+            scratch: self.means.scratch.clone(),
             limits: ScanLimits { header_json_bytes: HEADER_ON_DEMAND_MAX, ..ScanLimits::default() },
             assumed_charset,
             header_json: true,

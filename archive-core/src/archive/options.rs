@@ -18,8 +18,12 @@ pub struct ArchiveOptions {
     pub overlay_bytes: u64,
     /// Receipts that are not sealed.
     pub overlay_receipts: u64,
-    /// Memory for pages of the catalog (bytes).
+    /// Memory for pages of the catalog (bytes); a quarter of it is added for rows as they were read.
     pub catalog_cache_bytes: u64,
+    /// Memory for what is known of packs: roots, parts of index and metadata (bytes).
+    pub pack_cache_bytes: u64,
+    /// Memory for bytes that are read before they are asked for, all readers together (bytes).
+    pub read_ahead_bytes: u64,
     /// What receiving resolves into each receipt.
     pub resolved: Resolved,
     /// When and how studies are sealed.

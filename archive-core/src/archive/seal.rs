@@ -244,8 +244,8 @@ impl Archive {
 /// The receipts of a study that are in packs.
 fn sealed_receipts(catalog: &dyn Catalog, study: &StudyUid) -> Result<HashSet<ReceiptNumber>, CatalogError> {
     let mut numbers = HashSet::new();
-    for (row, _) in catalog.rows_of(study, None)? {
-        for instance in catalog.row(&row)? {
+    for row in catalog.row_ids(study, None)? {
+        for instance in catalog.row(&row)?.values() {
             let holdings = instance.holdings.iter();
             numbers.extend(holdings.flat_map(|holding| holding.receipts.iter().map(|receipt| receipt.number)));
         }

@@ -54,12 +54,16 @@ pub(super) fn apply(catalog: &KeyedCatalog, change: &CatalogChange) -> Result<Ve
     let _visible = catalog.visible.write();
     catalog.store.apply(batch)?;
     catalog.generation.fetch_add(1, Ordering::SeqCst);
+    work.into_iter().for_each(StudyWork::keep_rows);
     let Some(outcome) = outcome else { return Ok(Vec::new()) };
     if let (Some(index), Some((study, folded))) = (catalog.text.lock().as_mut(), &outcome.text) {
         index.set(study, folded);
     }
     Ok(outcome.cases)
 }
+
+/// The cuts of a row's instances, each with the ends of their UIDs.
+type Cuts = BTreeMap<String, String>;
 
 struct Outcome {
     cases: Vec<CaseFinding>,
@@ -73,9 +77,9 @@ struct StudyWork<'a> {
     part: String,
     heads: BTreeMap<RowId, RowHead>,
     /// Rows read so far.
-    rows: BTreeMap<RowId, Row>,
-    /// Rows that changed, with the cuts that they were indexed by.
-    dirty: BTreeMap<RowId, BTreeSet<String>>,
+    rows: BTreeMap<RowId, Arc<Row>>,
+    /// Rows that changed, with the index entries that they had.
+    dirty: BTreeMap<RowId, Cuts>,
     touched: BTreeSet<SopUid>,
     promotions: Vec<Promotion>,
     promoted: bool,
@@ -138,7 +142,17 @@ impl<'a> StudyWork<'a> {
             let row = self.catalog.read_row(id)?.unwrap_or_default();
             self.rows.insert(id.clone(), row);
         }
-        Ok(self.rows.entry(id.clone()).or_default())
+        Ok(Arc::make_mut(self.rows.entry(id.clone()).or_default()))
+    }
+
+    /// What was written is read next, perhaps.
+    fn keep_rows(self) {
+        for id in self.dirty.into_keys() {
+            match self.rows.get(&id).filter(|row| !row.is_empty()) {
+                Some(row) => self.catalog.rows.put(id, Arc::clone(row), rows::weight(row)),
+                None => self.catalog.rows.forget(&id),
+            }
+        }
     }
 
     /// The row that an instance lies in.
@@ -146,7 +160,7 @@ impl<'a> StudyWork<'a> {
         if let Some((id, _)) = self.rows.iter().find(|(_, row)| row.contains_key(sop)) {
             return Ok(Some(id.clone()));
         }
-        for id in self.catalog.rows_with_cut(sop, Some(&self.part))? {
+        for id in self.catalog.rows_with(sop, Some(&self.part))? {
             if self.load(&id)?.contains_key(sop) {
                 return Ok(Some(id));
             }
@@ -157,7 +171,7 @@ impl<'a> StudyWork<'a> {
     /// Remembers that a row changes, before it does.
     fn mark(&mut self, id: &RowId) {
         if !self.dirty.contains_key(id) {
-            let cuts = self.rows.get(id).map(cuts_of).unwrap_or_default();
+            let cuts = self.rows.get(id).map(|row| cuts_of(row)).unwrap_or_default();
             self.dirty.insert(id.clone(), cuts);
         }
     }
@@ -227,13 +241,13 @@ impl<'a> StudyWork<'a> {
         }
         for (id, cuts_before) in &self.dirty {
             let row = self.rows.get(id);
-            let cuts = row.map(cuts_of).unwrap_or_default();
-            for cut in cuts_before.difference(&cuts) {
+            let cuts = row.map(|row| cuts_of(row)).unwrap_or_default();
+            for cut in cuts_before.keys().filter(|cut| !cuts.contains_key(*cut)) {
                 batch.insert(keys::cut_key(cut, id), None);
             }
-            for cut in cuts.difference(cuts_before) {
+            for (cut, ends) in cuts.iter().filter(|(cut, ends)| cuts_before.get(*cut) != Some(ends)) {
                 let key = keys::cut_key(cut, id);
-                let value = values::seal_text(&key, "");
+                let value = values::seal_text(&key, ends);
                 batch.insert(key, Some(value));
             }
             match row.filter(|row| !row.is_empty()) {
@@ -334,8 +348,8 @@ impl<'a> StudyWork<'a> {
     /// The studies that an instance lies in, this one included.
     fn studies_of(&self, sop: &SopUid) -> Result<BTreeSet<StudyUid>, CatalogError> {
         let mut studies = BTreeSet::from([self.study.clone()]);
-        for id in self.catalog.rows_with_cut(sop, None)?.into_iter().filter(|id| id.study != self.part) {
-            let instance = self.catalog.read_row(&id)?.unwrap_or_default().remove(sop);
+        for id in self.catalog.rows_with(sop, None)?.into_iter().filter(|id| id.study != self.part) {
+            let instance = self.catalog.read_instance(&id, sop)?;
             studies.extend(instance.and_then(|held| held.holdings.first().map(|held| held.facts.keys.study.clone())));
         }
         Ok(studies)
@@ -374,8 +388,12 @@ fn is_in(holding: &Holding, packs: &[PackId]) -> bool {
     matches!(&holding.place, Place::Pack(place) if packs.contains(&place.pack.pack))
 }
 
-fn cuts_of(row: &Row) -> BTreeSet<String> {
-    row.keys().map(keys::sop_cut).collect()
+fn cuts_of(row: &Row) -> Cuts {
+    let mut cuts = Cuts::new();
+    for (cut, end) in row.keys().map(keys::sop_cut) {
+        keys::add_end(cuts.entry(cut).or_default(), &end);
+    }
+    cuts
 }
 
 /// Where a study stands in the order of answers, by its latest date and time.

@@ -56,6 +56,18 @@ impl Elements {
         first_text(self.get(tag)?)
     }
 
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
     /// Bytes that the texts take, shared or not.
     #[must_use]
     pub fn bytes(&self) -> usize {

@@ -1,6 +1,7 @@
 //! The catalog over any ordered key-value store: reads. Changes are in `apply`.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
@@ -16,6 +17,10 @@ use super::text::TextIndex;
 use super::versions::{HeldInstance, Promotion};
 use super::{Catalog, CatalogChange, CatalogError, Days, Lookup, StudyRecord, values};
 use crate::identifiers::{SeriesUid, SopUid, StudyUid};
+use crate::recent::Recent;
+
+/// Bytes of rows that are kept as they were read, where nothing else is said.
+const ROWS_KEPT_BYTES: usize = 16 * 1024 * 1024;
 
 /// Pairs read from the store at once where all of a prefix are wanted.
 const SCAN_PAIRS: usize = 1024;
@@ -48,6 +53,8 @@ pub struct KeyedCatalog {
     /// Loaded when first needed.
     pub(super) text: Mutex<Option<TextIndex>>,
     pub(super) generation: AtomicU64,
+    /// Rows as they were read; what a change touches is put in anew while nothing is visible.
+    pub(super) rows: Recent<RowId, Arc<Row>>,
 }
 
 impl KeyedCatalog {
@@ -59,13 +66,14 @@ impl KeyedCatalog {
         Self::open(Box::<super::kv::MemoryStore>::default())
     }
 
-    fn over(store: Box<dyn OrderedStore>) -> Self {
+    fn over(store: Box<dyn OrderedStore>, rows_kept_bytes: usize) -> Self {
         Self {
             store,
             writing: Mutex::default(),
             visible: RwLock::default(),
             text: Mutex::default(),
             generation: AtomicU64::default(),
+            rows: Recent::of_bytes(rows_kept_bytes),
         }
     }
 
@@ -74,7 +82,15 @@ impl KeyedCatalog {
     /// # Errors
     /// [`CatalogError::OtherLayout`], [`CatalogError::Damaged`], [`CatalogError::Store`].
     pub fn open(store: Box<dyn OrderedStore>) -> Result<Self, CatalogError> {
-        let catalog = Self::over(store);
+        Self::open_keeping(store, ROWS_KEPT_BYTES)
+    }
+
+    /// The same, keeping so many bytes of rows as they were read.
+    ///
+    /// # Errors
+    /// As [`KeyedCatalog::open`].
+    pub fn open_keeping(store: Box<dyn OrderedStore>, rows_kept_bytes: usize) -> Result<Self, CatalogError> {
+        let catalog = Self::over(store, rows_kept_bytes);
         let expected = keys::LAYOUT;
         match values::read::<u32>(catalog.store(), keys::LAYOUT_KEY)? {
             Some(found) if found == expected => {}
@@ -128,8 +144,20 @@ impl KeyedCatalog {
         self.scan(prefix, &keys::after_prefix(prefix), visit)
     }
 
-    pub(super) fn read_row(&self, id: &RowId) -> Result<Option<Row>, CatalogError> {
-        values::read::<StoredRow>(self.store(), &id.key(b'r'))?.map(rows::decode).transpose()
+    /// A row, from those that are kept or from the store.
+    pub(super) fn read_row(&self, id: &RowId) -> Result<Option<Arc<Row>>, CatalogError> {
+        if let Some(kept) = self.rows.get(id) {
+            return Ok(Some(kept));
+        }
+        let Some(stored) = values::read::<StoredRow>(self.store(), &id.key(b'r'))? else { return Ok(None) };
+        let row = Arc::new(rows::decode(stored)?);
+        self.rows.put(id.clone(), Arc::clone(&row), rows::weight(&row));
+        Ok(Some(row))
+    }
+
+    /// One instance of a row.
+    pub(super) fn read_instance(&self, id: &RowId, sop: &SopUid) -> Result<Option<HeldInstance>, CatalogError> {
+        Ok(self.read_row(id)?.and_then(|row| row.get(sop).cloned()))
     }
 
     /// All row heads under a prefix of `m`.
@@ -142,17 +170,20 @@ impl KeyedCatalog {
         Ok(found)
     }
 
-    /// Rows that may hold an instance, in any study or in one.
-    pub(super) fn rows_with_cut(&self, sop: &SopUid, study: Option<&str>) -> Result<Vec<RowId>, CatalogError> {
-        let cut = keys::cut_prefix(&keys::sop_cut(sop));
+    /// Rows that hold an instance, in any study or in one.
+    pub(super) fn rows_with(&self, sop: &SopUid, study: Option<&str>) -> Result<Vec<RowId>, CatalogError> {
+        let (cut, end) = keys::sop_cut(sop);
+        let cut = keys::cut_prefix(&cut);
         let mut prefix = cut.clone();
         if let Some(study) = study {
             prefix.extend_from_slice(study.as_bytes());
             prefix.push(0);
         }
         let mut found = Vec::new();
-        self.scan_prefix(&prefix, |key, _| {
-            found.push(row_id(key.get(cut.len()..).unwrap_or_default())?);
+        self.scan_prefix(&prefix, |key, value| {
+            if keys::has_end(&values::open_text(key, value)?, &end) {
+                found.push(row_id(key.get(cut.len()..).unwrap_or_default())?);
+            }
             Ok(true)
         })?;
         Ok(found)
@@ -205,6 +236,16 @@ fn row_id(rest: &[u8]) -> Result<RowId, CatalogError> {
     RowId::parse(rest).ok_or_else(not_understood)
 }
 
+/// Begin the keys of the summaries of a study's rows; of one series: of its rows, and of the mixed ones.
+fn head_prefixes(study: &StudyUid, series: Option<&SeriesUid>) -> Vec<Vec<u8>> {
+    let study = keys::study_part(study);
+    let of_group = |group: &str| keys::group_prefix(b'm', &study, group);
+    match series {
+        None => vec![keys::study_prefix(b'm', &study)],
+        Some(series) => vec![of_group(keys::MIXED), of_group(&keys::series_part(series))],
+    }
+}
+
 fn named_study(key: &[u8], value: &[u8]) -> Result<StudyUid, CatalogError> {
     StudyUid::parse(&values::open_text(key, value)?).map_err(|_| not_understood())
 }
@@ -237,6 +278,7 @@ impl Catalog for KeyedCatalog {
         let _visible = self.visible.write();
         self.generation.fetch_add(1, Ordering::SeqCst);
         self.store.clear()?;
+        self.rows.clear();
         *self.text.lock() = None;
         self.begin()
     }
@@ -269,30 +311,34 @@ impl Catalog for KeyedCatalog {
 
     fn rows_of(&self, study: &StudyUid, series: Option<&SeriesUid>) -> Result<Vec<(RowId, RowSummary)>, CatalogError> {
         let _visible = self.visible.read();
-        let study = keys::study_part(study);
-        let prefixes = match series {
-            None => vec![keys::study_prefix(b'm', &study)],
-            Some(series) => vec![
-                keys::group_prefix(b'm', &study, keys::MIXED),
-                keys::group_prefix(b'm', &study, &keys::series_part(series)),
-            ],
-        };
         let mut found = Vec::new();
-        for prefix in prefixes {
+        for prefix in head_prefixes(study, series) {
             found.extend(self.read_heads(&prefix)?.into_iter().map(|(id, head)| (id, head.summary)));
         }
         Ok(found)
     }
 
-    fn row(&self, row: &RowId) -> Result<Vec<HeldInstance>, CatalogError> {
+    fn row_ids(&self, study: &StudyUid, series: Option<&SeriesUid>) -> Result<Vec<RowId>, CatalogError> {
         let _visible = self.visible.read();
-        Ok(self.read_row(row)?.unwrap_or_default().into_values().collect())
+        let mut found = Vec::new();
+        for prefix in head_prefixes(study, series) {
+            self.scan_prefix(&prefix, |key, _| {
+                found.push(row_id(key.get(1..).unwrap_or_default())?);
+                Ok(true)
+            })?;
+        }
+        Ok(found)
+    }
+
+    fn row(&self, row: &RowId) -> Result<Arc<Row>, CatalogError> {
+        let _visible = self.visible.read();
+        Ok(self.read_row(row)?.unwrap_or_default())
     }
 
     fn instance(&self, study: &StudyUid, sop: &SopUid) -> Result<Option<(RowId, HeldInstance)>, CatalogError> {
         let _visible = self.visible.read();
-        for id in self.rows_with_cut(sop, Some(&keys::study_part(study)))? {
-            if let Some(instance) = self.read_row(&id)?.unwrap_or_default().remove(sop) {
+        for id in self.rows_with(sop, Some(&keys::study_part(study)))? {
+            if let Some(instance) = self.read_instance(&id, sop)? {
                 return Ok(Some((id, instance)));
             }
         }
@@ -302,8 +348,8 @@ impl Catalog for KeyedCatalog {
     fn studies_of_sop(&self, sop: &SopUid) -> Result<BTreeSet<StudyUid>, CatalogError> {
         let _visible = self.visible.read();
         let mut found = BTreeSet::new();
-        for id in self.rows_with_cut(sop, None)? {
-            let instance = self.read_row(&id)?.unwrap_or_default().remove(sop);
+        for id in self.rows_with(sop, None)? {
+            let instance = self.read_instance(&id, sop)?;
             found.extend(instance.and_then(|held| held.holdings.first().map(|held| held.facts.keys.study.clone())));
         }
         Ok(found)

@@ -8,7 +8,7 @@
 //! | `t` study | the study: fold of all summaries, and which index entries it has |
 //! | `s` study 0 series | a series |
 //! | `v` study | promotions |
-//! | `i` cut of SOP UID 0 study 0 group 0 row | rows that may hold an instance |
+//! | `i` cut of SOP UID 0 study 0 group 0 row | which instances of this cut the row holds |
 //! | `x` index text 0 study | ordered indexes |
 //! | `p` patient digest, study | studies of a patient |
 //! | `d` patient digest, digest of date | birth dates of a patient |
@@ -16,9 +16,9 @@
 //! | `+` … | further parts of large values |
 //!
 //! A row's group is the series that all versions of its instances name, or [`MIXED`] for instances whose versions name
-//! several. An instance lies in one row. A SOP Instance UID is indexed without its last three characters: the thousand
-//! or so UIDs that share such a cut are mostly of one series, so a row of 500 instances has a handful of index
-//! entries, not 500.
+//! several. An instance lies in one row. A SOP Instance UID is indexed without its last three characters, and those are
+//! listed in the entry: the thousand or so UIDs that share such a cut are mostly of one series, so a row of 500 instances
+//! has a handful of index entries, not 500. Where many small studies share a cut, the list says which of them to read.
 
 use std::fmt;
 
@@ -27,7 +27,7 @@ use sha2::{Digest as _, Sha256};
 use crate::identifiers::{SeriesUid, SopUid, StudyUid, uid_path_component};
 
 /// Layout of keys and values; another one is rebuilt, never converted.
-pub const LAYOUT: u32 = 1;
+pub const LAYOUT: u32 = 2;
 /// Where the layout version lies.
 pub const LAYOUT_KEY: &[u8] = b"!layout";
 /// Where the watermark lies.
@@ -133,12 +133,27 @@ pub fn series_key(study: &str, series: &str) -> Vec<u8> {
     [b"s", study.as_bytes(), &[0], series.as_bytes()].concat()
 }
 
-/// A SOP Instance UID as it is indexed: its path form without the last three characters.
+/// A SOP Instance UID as it is indexed: its path form without the last three characters, and those.
 #[must_use]
-pub fn sop_cut(sop: &SopUid) -> String {
+pub fn sop_cut(sop: &SopUid) -> (String, String) {
     let mut part = uid_path_component(sop.as_str());
-    part.truncate(part.len().saturating_sub(3));
-    part
+    // A path form is ASCII, so any place is a border.
+    let end = part.split_off(part.len().saturating_sub(3));
+    (part, end)
+}
+
+/// The value of an index entry with one more end.
+pub fn add_end(ends: &mut String, end: &str) {
+    if !ends.is_empty() {
+        ends.push(',');
+    }
+    ends.push_str(end);
+}
+
+/// Whether the value of an index entry lists an end.
+#[must_use]
+pub fn has_end(ends: &str, end: &str) -> bool {
+    ends.split(',').any(|listed| listed == end)
 }
 
 /// Begins every index entry of a cut.
@@ -147,7 +162,7 @@ pub fn cut_prefix(cut: &str) -> Vec<u8> {
     [b"i", cut.as_bytes(), &[0]].concat()
 }
 
-/// Index entry: a row holds instances of this cut.
+/// Index entry: a row holds instances of this cut. Its value lists the ends of their UIDs.
 #[must_use]
 pub fn cut_key(cut: &str, row: &RowId) -> Vec<u8> {
     let mut key = cut_prefix(cut);

@@ -26,6 +26,7 @@ mod conformance;
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 
 use self::cases::CaseFinding;
 use self::keys::{RowId, StudyIndex, StudyOrder};
@@ -37,7 +38,10 @@ use crate::pack::{IndexedVersion, PackRef};
 
 pub(crate) use self::apply::study_order;
 pub use self::keyed::KeyedCatalog;
-pub use self::rows::ROW_INSTANCES_MAX;
+pub use self::rows::{ROW_INSTANCES_MAX, Row};
+
+/// Which part of the page cache's size is kept of rows as they were read, on top.
+const ROWS_PART_OF_CACHE: u64 = 4;
 
 /// Lines of a pack's index that one change may carry.
 pub const CHANGE_LINES_MAX: usize = 500;
@@ -196,11 +200,17 @@ pub trait Catalog: Send + Sync + std::fmt::Debug {
     /// As [`Catalog::watermark`].
     fn rows_of(&self, study: &StudyUid, series: Option<&SeriesUid>) -> Result<Vec<(RowId, RowSummary)>, CatalogError>;
 
+    /// The rows alone, as [`Catalog::rows_of`] gives them.
+    ///
+    /// # Errors
+    /// As [`Catalog::watermark`].
+    fn row_ids(&self, study: &StudyUid, series: Option<&SeriesUid>) -> Result<Vec<RowId>, CatalogError>;
+
     /// The instances of a row; empty where the row is gone.
     ///
     /// # Errors
     /// As [`Catalog::watermark`].
-    fn row(&self, row: &RowId) -> Result<Vec<HeldInstance>, CatalogError>;
+    fn row(&self, row: &RowId) -> Result<Arc<Row>, CatalogError>;
 
     /// The row that an instance lies in, and what is held of it.
     ///
@@ -282,7 +292,9 @@ pub enum CatalogState {
 /// # Errors
 /// [`CatalogError::Store`] where the folder cannot be used at all: no permission, disk full, open in another process.
 pub fn open_embedded(folder: &Path, options: sled_store::SledOptions) -> Result<CatalogState, CatalogError> {
-    let opened = sled_store::SledStore::open(folder, options).and_then(|store| KeyedCatalog::open(Box::new(store)));
+    let rows_kept_bytes = usize::try_from(options.cache_bytes / ROWS_PART_OF_CACHE).unwrap_or(usize::MAX);
+    let opened = sled_store::SledStore::open(folder, options)
+        .and_then(|store| KeyedCatalog::open_keeping(Box::new(store), rows_kept_bytes));
     match opened {
         Ok(catalog) => Ok(CatalogState::Ready(catalog)),
         Err(error) if error.wants_rebuild() => Ok(CatalogState::Damaged(error)),

@@ -72,7 +72,13 @@ impl<T: Clone + Eq + Hash> Dictionary<T> {
 }
 
 /// A row in memory.
-pub(super) type Row = BTreeMap<SopUid, HeldInstance>;
+pub type Row = BTreeMap<SopUid, HeldInstance>;
+
+/// Bytes that a row takes in memory, about.
+pub(super) fn weight(row: &Row) -> usize {
+    let of_holding = |holding: &Holding| 900 + holding.facts.elements.len() * 24 + holding.receipts.len() * 200;
+    row.values().map(|instance| 200 + instance.holdings.iter().map(of_holding).sum::<usize>()).sum()
+}
 
 /// Makes the stored form of a row.
 pub(super) fn encode(study: &StudyUid, row: &Row) -> StoredRow {

@@ -59,13 +59,13 @@ impl Holdings {
             }
         };
         let mut seen: BTreeSet<SopUid> = BTreeSet::new();
-        for (id, _) in catalog.rows_of(study, series)? {
-            for sealed in catalog.row(&id)? {
+        for id in catalog.row_ids(study, series)? {
+            for sealed in catalog.row(&id)?.values() {
                 let held = unsealed.and_then(|unsealed| unsealed.instances.get(&sealed.sop));
                 if held.is_some() {
                     seen.insert(sealed.sop.clone());
                 }
-                offer(resolve(Some(&sealed), held.map(Arc::as_ref), &promotions));
+                offer(resolve(Some(sealed), held.map(Arc::as_ref), &promotions));
             }
         }
         let Some(unsealed) = unsealed else { return Ok(()) };

@@ -10,7 +10,7 @@ use super::Holdings;
 use crate::catalog::keys::{RowId, StudyOrder};
 use crate::catalog::summary::{RowSummary, StudySummary};
 use crate::catalog::versions::{HeldInstance, Holding, Promotion, ResolvedInstance};
-use crate::catalog::{Catalog, CatalogError, study_order};
+use crate::catalog::{Catalog, CatalogError, Row, study_order};
 use crate::identifiers::{SopUid, StudyUid};
 use crate::overlay::{OverlaySnapshot, OverlayStudy};
 
@@ -42,7 +42,7 @@ impl Holdings {
         if let Some(view) = known.filter(|view| view.overlay_generation == unsealed.generation) {
             let catalog = self.catalog();
             let unchanged = view.catalog_generation == catalog.generation()
-                || (view.only_overlay && catalog.rows_of(uid, None)?.is_empty() && catalog.promotions(uid)?.is_empty());
+                || (view.only_overlay && catalog.row_ids(uid, None)?.is_empty() && catalog.promotions(uid)?.is_empty());
             if unchanged {
                 return Ok(view);
             }
@@ -80,7 +80,7 @@ impl Holdings {
         let mut folded: BTreeSet<&SopUid> = BTreeSet::new();
         for (id, instances) in &touched {
             heads.remove(id);
-            for sealed in instances {
+            for sealed in instances.values() {
                 let held = unsealed.instances.get(&sealed.sop);
                 folded.insert(&sealed.sop);
                 if let Some(instance) = resolve(Some(sealed), held.map(Arc::as_ref), &promotions) {
@@ -113,13 +113,13 @@ fn touched_rows(
     uid: &StudyUid,
     unsealed: &OverlayStudy,
     all: Vec<RowId>,
-) -> Result<BTreeMap<RowId, Vec<HeldInstance>>, CatalogError> {
+) -> Result<BTreeMap<RowId, Arc<Row>>, CatalogError> {
     let mut touched = BTreeMap::new();
     if all.len() <= unsealed.instances.len() {
         // Fewer rows than instances to look up: read each row once.
         for id in all {
             let instances = catalog.row(&id)?;
-            if instances.iter().any(|instance| unsealed.instances.contains_key(&instance.sop)) {
+            if instances.keys().any(|sop| unsealed.instances.contains_key(sop)) {
                 touched.insert(id, instances);
             }
         }

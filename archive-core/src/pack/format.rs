@@ -4,6 +4,7 @@
 //! (promise I15).
 
 use crate::dicom::cut::UNIT_MAX;
+use crate::reading::PIECE_BYTES_MAX;
 
 /// The version this module writes, and the only one it reads.
 pub const PACK_FORMAT: u32 = 1;
@@ -56,7 +57,7 @@ pub(crate) const fn stored_bound(original: u64) -> u64 {
 /// What the reader fetches in one request when it streams (stored bytes).
 pub(crate) const RUN_STORED_MAX: u64 = UNIT_MAX;
 /// What the reader hands out at once (bytes).
-pub(crate) const RUN_BYTES_MAX: u64 = 2 * UNIT_MAX;
+pub(crate) const RUN_BYTES_MAX: u64 = PIECE_BYTES_MAX;
 /// All tables of a version are fetched in one request while they are smaller than this (stored bytes).
 pub(crate) const TABLES_PREFETCH_MAX: u64 = 1024 * 1024;
 

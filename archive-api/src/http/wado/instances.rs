@@ -20,6 +20,9 @@ use crate::http::multipart::Part;
 use crate::http::port::SelectedInstance;
 use crate::http::problem::Problem;
 
+/// Instances of a study that are open at once: the one being sent, and the next.
+const OPENED_AHEAD: usize = 2;
+
 /// Different transfer syntaxes that a 406 lists at most.
 const LISTED_SYNTAXES_MAX: usize = 32;
 
@@ -61,8 +64,8 @@ async fn many_instances(retrieve: Retrieve) -> Result<Response, Problem> {
     let wanted = instances.try_filter(move |selected| {
         std::future::ready(named.is_empty() || named.contains(selected.transfer_syntax().as_str()))
     });
-    let parts = wanted.and_then(move |selected| part_of(selected, caller.clone()));
-    multipart(&retrieve.doors, status, DICOM, parts).await
+    let parts = wanted.map_ok(move |selected| begun_part_of(selected, caller.clone())).try_buffered(OPENED_AHEAD);
+    multipart(&retrieve.doors, status, DICOM, parts.boxed()).await
 }
 
 /// Where transfer syntaxes are named: 200 if every instance is stored in one of them, 206 if some are.
@@ -87,6 +90,12 @@ async fn status_for(retrieve: &Retrieve, named: &BTreeSet<String>) -> Result<Sta
     let offers: Vec<Offer> = stored.iter().map(|syntax| Offer::in_syntax(Packing::Multipart, DICOM, syntax)).collect();
     retrieve.accept.choose(&offers)?;
     Ok(if others == 0 { StatusCode::OK } else { StatusCode::PARTIAL_CONTENT })
+}
+
+/// Opens an instance at once, so that it is ready when the one before has been sent.
+async fn begun_part_of(selected: Arc<dyn SelectedInstance>, caller: Caller) -> Result<Part, ArchiveError> {
+    let begun = tokio::spawn(part_of(selected, caller)).await;
+    begun.map_err(|error| ArchiveError::Internal(format!("opening an instance: {error}")))?
 }
 
 async fn part_of(selected: Arc<dyn SelectedInstance>, caller: Caller) -> Result<Part, ArchiveError> {

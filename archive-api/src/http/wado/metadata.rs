@@ -46,7 +46,7 @@ pub async fn metadata(State(doors): State<Doors>, address: Address, request: Req
 async fn header_of(retrieve: Retrieve, selected: Arc<dyn SelectedInstance>) -> Result<Vec<Bytes>, ArchiveError> {
     let keys = selected.keys();
     let url = retrieve.base.instance(&keys.study, &keys.series, &keys.sop);
-    let header = selected.open(&retrieve.caller).await?.header_json().await?;
+    let header = selected.header_json(&retrieve.caller).await?;
     Ok(with_url(&header, &Bytes::from(url)))
 }
 

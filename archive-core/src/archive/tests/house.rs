@@ -260,6 +260,8 @@ impl House {
             overlay_bytes: 64 * 1024 * 1024,
             overlay_receipts: 10_000,
             catalog_cache_bytes: 8 * 1024 * 1024,
+            pack_cache_bytes: 8 * 1024 * 1024,
+            read_ahead_bytes: 1024 * 1024,
             resolved: Resolved::default(),
             seal: SealOptions {
                 quiet: Duration::from_secs(60),
