@@ -56,8 +56,8 @@ pub(super) fn apply(catalog: &KeyedCatalog, change: &CatalogChange) -> Result<Ve
     catalog.generation.fetch_add(1, Ordering::SeqCst);
     work.into_iter().for_each(StudyWork::keep_rows);
     let Some(outcome) = outcome else { return Ok(Vec::new()) };
-    if let (Some(index), Some((study, folded))) = (catalog.text.lock().as_mut(), &outcome.text) {
-        index.set(study, folded);
+    if let (Some(index), Some((study, order, folded))) = (catalog.text.lock().as_mut(), &outcome.text) {
+        index.set(study, order.clone(), folded);
     }
     Ok(outcome.cases)
 }
@@ -67,7 +67,7 @@ type Cuts = BTreeMap<String, String>;
 
 struct Outcome {
     cases: Vec<CaseFinding>,
-    text: Option<(StudyUid, String)>,
+    text: Option<(StudyUid, StudyOrder, String)>,
 }
 
 /// One study while it is being changed.
@@ -293,27 +293,32 @@ impl<'a> StudyWork<'a> {
     }
 
     /// Writes study and index entries; gives the study's folded text.
-    fn write_study(&self, whole: &RowSummary, batch: &mut Batch) -> Result<Option<(StudyUid, String)>, CatalogError> {
+    fn write_study(
+        &self,
+        whole: &RowSummary,
+        batch: &mut Batch,
+    ) -> Result<Option<(StudyUid, StudyOrder, String)>, CatalogError> {
         let store = self.catalog.store();
         let key = keys::study_key(b't', &self.part);
         let text_key = keys::study_key(b'f', &self.part);
         let before: Option<StoredStudy> = values::read(store, &key)?;
         let known = before.map(|stored| stored.entries).unwrap_or_default();
         let mut entries = BTreeSet::new();
-        let mut text = None;
+        let (mut text, mut listed) = (None, String::new());
         if whole.series.is_empty() {
             values::remove(store, batch, &key)?;
             batch.insert(text_key, None);
-            text = known.first().map(|_| (self.study.clone(), String::new()));
+            text = known.first().map(|_| (self.study.clone(), StudyOrder::new(None, None, &self.study), String::new()));
         } else {
             let summary = whole.study();
             let order = study_order(&self.study, &summary);
             entries = entries_of(&self.study, &order, &summary, whole);
             let folded = searched_text(&summary);
-            let line = format!("{}\n{folded}", self.study.as_str());
+            listed = order.entry(&self.study);
+            let line = format!("{listed}\n{folded}");
             let value = values::seal_text(&text_key, &line);
             batch.insert(text_key, Some(value));
-            text = Some((self.study.clone(), folded)).or(text);
+            text = Some((self.study.clone(), order.clone(), folded));
             let hexed = entries.iter().map(hex::encode).collect();
             let stored = StoredStudy { study: self.study.clone(), order: order.0, summary, entries: hexed };
             values::write(store, batch, &key, &stored)?;
@@ -322,7 +327,7 @@ impl<'a> StudyWork<'a> {
             batch.insert(gone, None);
         }
         for entry in entries {
-            let value = values::seal_text(&entry, self.study.as_str());
+            let value = values::seal_text(&entry, &listed);
             batch.insert(entry, Some(value));
         }
         Ok(text)

@@ -15,7 +15,7 @@ use super::rows::{self, Row, RowHead, StoredRow};
 use super::summary::{RowSummary, StudySummary, Summary};
 use super::text::TextIndex;
 use super::versions::{HeldInstance, Promotion};
-use super::{Catalog, CatalogChange, CatalogError, Days, Lookup, StudyRecord, values};
+use super::{Catalog, CatalogChange, CatalogError, Days, ListedStudies, Lookup, StudyRecord, values};
 use crate::identifiers::{SeriesUid, SopUid, StudyUid};
 use crate::recent::Recent;
 
@@ -195,7 +195,7 @@ impl KeyedCatalog {
     }
 
     /// Studies that the entries under some prefixes name.
-    fn studies_under(&self, prefixes: &[Vec<u8>], limit: usize) -> Result<Option<BTreeSet<StudyUid>>, CatalogError> {
+    fn studies_under(&self, prefixes: &[Vec<u8>], limit: usize) -> Result<Option<ListedStudies>, CatalogError> {
         let ranges = prefixes.iter().map(|prefix| (prefix.clone(), keys::after_prefix(prefix)));
         self.studies_between(ranges, limit)
     }
@@ -204,12 +204,12 @@ impl KeyedCatalog {
         &self,
         ranges: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>,
         limit: usize,
-    ) -> Result<Option<BTreeSet<StudyUid>>, CatalogError> {
+    ) -> Result<Option<ListedStudies>, CatalogError> {
         let _visible = self.visible.read();
-        let mut found = BTreeSet::new();
+        let mut found = Vec::new();
         for (from, to) in ranges {
             self.scan(&from, &to, |key, value| {
-                found.insert(named_study(key, value)?);
+                found.push(listed_study(key, value)?);
                 Ok(found.len() <= limit)
             })?;
         }
@@ -220,8 +220,9 @@ impl KeyedCatalog {
         let mut index = TextIndex::default();
         self.scan_prefix(b"f", |key, value| {
             let line = values::open_text(key, value)?;
-            let (study, folded) = line.split_once('\n').ok_or_else(not_understood)?;
-            index.set(&StudyUid::parse(study).map_err(|_| not_understood())?, folded);
+            let (entry, folded) = line.split_once('\n').ok_or_else(not_understood)?;
+            let (order, study) = StudyOrder::read_entry(entry).ok_or_else(not_understood)?;
+            index.set(&study, order, folded);
             Ok(true)
         })?;
         Ok(index)
@@ -246,8 +247,8 @@ fn head_prefixes(study: &StudyUid, series: Option<&SeriesUid>) -> Vec<Vec<u8>> {
     }
 }
 
-fn named_study(key: &[u8], value: &[u8]) -> Result<StudyUid, CatalogError> {
-    StudyUid::parse(&values::open_text(key, value)?).map_err(|_| not_understood())
+fn listed_study(key: &[u8], value: &[u8]) -> Result<(StudyOrder, StudyUid), CatalogError> {
+    StudyOrder::read_entry(&values::open_text(key, value)?).ok_or_else(not_understood)
 }
 
 /// The keys of an index of descending days, between two days.
@@ -365,24 +366,21 @@ impl Catalog for KeyedCatalog {
         after: Option<&StudyOrder>,
         days: Days,
         limit: usize,
-    ) -> Result<Vec<(StudyOrder, StudyUid)>, CatalogError> {
+    ) -> Result<ListedStudies, CatalogError> {
         let _visible = self.visible.read();
         let (mut from, to) = day_range(StudyIndex::Order, days);
         if let Some(after) = after {
             from = from.max(keys::after_prefix(&keys::index_lookup(StudyIndex::Order, &after.0, true)));
         }
-        let prefix = keys::index_prefix(StudyIndex::Order).len();
         let mut found = Vec::new();
         self.scan(&from, &to, |key, value| {
-            let text = key.get(prefix..).unwrap_or_default().split(|byte| *byte == 0).next().unwrap_or_default();
-            let order = String::from_utf8(text.to_vec()).map_err(|_| not_understood())?;
-            found.push((StudyOrder(order), named_study(key, value)?));
+            found.push(listed_study(key, value)?);
             Ok(found.len() < limit)
         })?;
         Ok(found)
     }
 
-    fn studies_of_other_dates(&self, days: Days, limit: usize) -> Result<Option<BTreeSet<StudyUid>>, CatalogError> {
+    fn studies_of_other_dates(&self, days: Days, limit: usize) -> Result<Option<ListedStudies>, CatalogError> {
         self.studies_between([day_range(StudyIndex::OtherDate, days)], limit)
     }
 
@@ -391,13 +389,13 @@ impl Catalog for KeyedCatalog {
         index: StudyIndex,
         lookups: &[Lookup],
         limit: usize,
-    ) -> Result<Option<BTreeSet<StudyUid>>, CatalogError> {
+    ) -> Result<Option<ListedStudies>, CatalogError> {
         let prefixes: Vec<Vec<u8>> =
             lookups.iter().map(|lookup| keys::index_lookup(index, &lookup.text, lookup.exact)).collect();
         self.studies_under(&prefixes, limit)
     }
 
-    fn studies_with_text(&self, folded: &[String], limit: usize) -> Result<Option<BTreeSet<StudyUid>>, CatalogError> {
+    fn studies_with_text(&self, folded: &[String], limit: usize) -> Result<Option<ListedStudies>, CatalogError> {
         let _visible = self.visible.read();
         let mut text = self.text.lock();
         let index = match text.take() {
@@ -424,6 +422,6 @@ impl Catalog for KeyedCatalog {
 
     fn studies_of_patient(&self, patient: &PatientDigest) -> Result<Vec<StudyUid>, CatalogError> {
         let found = self.studies_under(&[keys::patient_prefix(b'p', patient)], usize::MAX)?;
-        Ok(found.unwrap_or_default().into_iter().collect())
+        Ok(found.unwrap_or_default().into_iter().map(|(_, study)| study).collect())
     }
 }

@@ -9,7 +9,7 @@
 //! | `s` study 0 series | a series |
 //! | `v` study | promotions |
 //! | `i` cut of SOP UID 0 study 0 group 0 row | which instances of this cut the row holds |
-//! | `x` index text 0 study | ordered indexes |
+//! | `x` index text 0 study | ordered indexes; each entry says where the study stands in the order of answers |
 //! | `p` patient digest, study | studies of a patient |
 //! | `d` patient digest, digest of date | birth dates of a patient |
 //! | `f` study | folded text for substring search |
@@ -258,6 +258,26 @@ impl StudyOrder {
             |moment| format!("{:011}", 99_999_999_999 - moment.clamp(0, 99_999_999_999)),
         );
         Self(format!("{day}{moment}{}", study_part(study)))
+    }
+}
+
+/// Characters of a [`StudyOrder`] that say when; the rest is the UID.
+const WHEN_LENGTH: usize = NO_DATE.len() + NO_TIME.len();
+
+impl StudyOrder {
+    /// What an index entry says of a study: where it stands, and which it is. With it a search needs no record to put
+    /// what it found in order.
+    #[must_use]
+    pub fn entry(&self, study: &StudyUid) -> String {
+        format!("{}{}", self.0.get(..WHEN_LENGTH).unwrap_or_default(), study.as_str())
+    }
+
+    /// Reads what an index entry says.
+    #[must_use]
+    pub fn read_entry(text: &str) -> Option<(Self, StudyUid)> {
+        let (when, uid) = text.split_at_checked(WHEN_LENGTH)?;
+        let study = StudyUid::parse(uid).ok()?;
+        Some((Self(format!("{when}{}", study_part(&study))), study))
     }
 }
 

@@ -147,6 +147,9 @@ impl std::fmt::Debug for Lookup {
     }
 }
 
+/// Studies with their places in the order of answers; in no order themselves, and a study may be there twice.
+pub type ListedStudies = Vec<(StudyOrder, StudyUid)>;
+
 /// First and last day number (see [`crate::query::times`]), both ends included; `None` is an open end.
 pub type Days = (Option<i64>, Option<i64>);
 
@@ -239,13 +242,13 @@ pub trait Catalog: Send + Sync + std::fmt::Debug {
         after: Option<&StudyOrder>,
         days: Days,
         limit: usize,
-    ) -> Result<Vec<(StudyOrder, StudyUid)>, CatalogError>;
+    ) -> Result<ListedStudies, CatalogError>;
 
     /// Studies that have a date of these days which they are not ordered by; `None` if there are more than `limit`.
     ///
     /// # Errors
     /// As [`Catalog::watermark`].
-    fn studies_of_other_dates(&self, days: Days, limit: usize) -> Result<Option<BTreeSet<StudyUid>>, CatalogError>;
+    fn studies_of_other_dates(&self, days: Days, limit: usize) -> Result<Option<ListedStudies>, CatalogError>;
 
     /// Studies by an index; a superset of what matches. `None` if there are more than `limit`.
     ///
@@ -256,14 +259,14 @@ pub trait Catalog: Send + Sync + std::fmt::Debug {
         index: StudyIndex,
         lookups: &[Lookup],
         limit: usize,
-    ) -> Result<Option<BTreeSet<StudyUid>>, CatalogError>;
+    ) -> Result<Option<ListedStudies>, CatalogError>;
 
     /// Studies whose name, id, accession number or description holds one of these folded texts; a superset. `None` if
     /// there are more than `limit`.
     ///
     /// # Errors
     /// As [`Catalog::watermark`].
-    fn studies_with_text(&self, folded: &[String], limit: usize) -> Result<Option<BTreeSet<StudyUid>>, CatalogError>;
+    fn studies_with_text(&self, folded: &[String], limit: usize) -> Result<Option<ListedStudies>, CatalogError>;
 
     /// Patients in the order of their digests, from behind `after`.
     ///

@@ -272,16 +272,22 @@ impl Holdings {
         listed.retain(|(order, _, study)| !behind(order) && (named || !study.summary.is_without_patient()));
         let mut listed: Vec<(StudyOrder, StudyUid)> = listed.into_iter().map(|(order, uid, _)| (order, uid)).collect();
         let scan = match self.plan(search.query, &search.matching)? {
-            Plan::These(studies) => {
+            Plan::Named(studies) => {
                 for uid in studies.iter().filter(|uid| !search.overlay.contains_key(*uid)) {
                     let found = self.catalog().study(uid)?.map(|record| (record.order, record.study));
                     listed.extend(found.filter(|(order, _)| !behind(order)));
                 }
                 None
             }
+            Plan::Listed(studies) => {
+                let wanted = |(order, uid): &(StudyOrder, StudyUid)| !behind(order) && !search.overlay.contains_key(uid);
+                listed.extend(studies.into_iter().filter(wanted));
+                None
+            }
             Plan::Days(days) => Some(self.scan(search, days, start, include_start, &mut listed)?),
         };
-        listed.sort();
+        listed.sort_unstable();
+        listed.dedup();
         Ok(Studies { listed: listed.into(), scan })
     }
 
@@ -300,7 +306,7 @@ impl Holdings {
         }
         // Studies that are ordered by a day outside the range, and have another date inside it.
         if let Some(others) = self.catalog().studies_of_other_dates(days, CANDIDATES_MAX)? {
-            for uid in others.iter().filter(|uid| !search.overlay.contains_key(*uid)) {
+            for uid in others.iter().map(|(_, uid)| uid).filter(|uid| !search.overlay.contains_key(*uid)) {
                 let Some(record) = self.catalog().study(uid)? else { continue };
                 let ordered_inside = order_is_within(&record.summary, days);
                 let behind =

@@ -23,13 +23,15 @@ impl Holdings {
             Some(_) => return Err(QueryError::Cursor.into()),
         };
         let mut listed: BTreeSet<PatientDigest> = search.overlay_patients.keys().copied().collect();
-        let mut scanning = true;
-        if let Plan::These(studies) = self.plan(search.query, &search.matching)? {
-            scanning = false;
-            for uid in studies {
-                listed.extend(self.candidate(search, &uid)?.and_then(|study| patient_of(&study)));
-            }
+        let studies: Option<BTreeSet<StudyUid>> = match self.plan(search.query, &search.matching)? {
+            Plan::Named(studies) => Some(studies),
+            Plan::Listed(studies) => Some(studies.into_iter().map(|(_, study)| study).collect()),
+            Plan::Days(_) => None,
+        };
+        for uid in studies.iter().flatten() {
+            listed.extend(self.candidate(search, uid)?.and_then(|study| patient_of(&study)));
         }
+        let mut scanning = studies.is_none();
         listed.retain(|digest| after.is_none_or(|after| *digest > after));
         let mut scan_after = after;
         let mut ready: VecDeque<PatientDigest> = VecDeque::new();

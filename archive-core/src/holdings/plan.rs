@@ -8,7 +8,7 @@ use dicom_dictionary_std::tags;
 
 use super::{Holdings, HoldingsError};
 use crate::catalog::keys::{StudyIndex, series_part};
-use crate::catalog::{Days, Lookup};
+use crate::catalog::{Days, ListedStudies, Lookup};
 use crate::identifiers::{SeriesUid, SopUid, StudyUid};
 use crate::query::Query;
 use crate::query::matching::Matching;
@@ -20,7 +20,9 @@ pub const CANDIDATES_MAX: usize = 20_000;
 #[derive(Debug)]
 pub(super) enum Plan {
     /// Only these studies of the catalog, and those of the overlay.
-    These(BTreeSet<StudyUid>),
+    Named(BTreeSet<StudyUid>),
+    /// Likewise, as an index lists them.
+    Listed(ListedStudies),
     /// All studies of these days, in order.
     Days(Days),
 }
@@ -32,7 +34,7 @@ impl Holdings {
     /// Plans a query: exact UIDs, then exact ids, then beginnings, then parts of text, then days.
     pub(super) fn plan(&self, query: &Query, matching: &Matching) -> Result<Plan, HoldingsError> {
         if let Some(named) = self.named_studies(query, matching)? {
-            return Ok(Plan::These(named));
+            return Ok(Plan::Named(named));
         }
         let catalog = self.catalog();
         let indexed = [
@@ -44,7 +46,7 @@ impl Holdings {
             if let Some(texts) = matching.exact(tag) {
                 let lookups: Vec<Lookup> = texts.into_iter().map(|text| Lookup { text, exact: true }).collect();
                 if let Some(found) = catalog.studies_by(index, &lookups, CANDIDATES_MAX)? {
-                    return Ok(Plan::These(found));
+                    return Ok(Plan::Listed(found));
                 }
             }
         }
@@ -52,7 +54,7 @@ impl Holdings {
             if let Some(texts) = matching.prefixes(tag) {
                 let lookups: Vec<Lookup> = texts.into_iter().map(|text| Lookup { text, exact: false }).collect();
                 if let Some(found) = catalog.studies_by(index, &lookups, CANDIDATES_MAX)? {
-                    return Ok(Plan::These(found));
+                    return Ok(Plan::Listed(found));
                 }
             }
         }
@@ -60,7 +62,7 @@ impl Holdings {
             if let Some(texts) = matching.literals(tag)
                 && let Some(found) = catalog.studies_with_text(&texts, CANDIDATES_MAX)?
             {
-                return Ok(Plan::These(found));
+                return Ok(Plan::Listed(found));
             }
         }
         Ok(Plan::Days(matching.study_days()))
@@ -78,7 +80,8 @@ impl Holdings {
         if let Some(uids) = series.or_else(|| matching.exact(tags::SERIES_INSTANCE_UID)) {
             let parts = uids.iter().filter_map(|uid| SeriesUid::parse(uid).ok()).map(|uid| series_part(&uid));
             let lookups: Vec<Lookup> = parts.map(|text| Lookup { text, exact: true }).collect();
-            return Ok(self.catalog().studies_by(StudyIndex::Series, &lookups, CANDIDATES_MAX)?);
+            let listed = self.catalog().studies_by(StudyIndex::Series, &lookups, CANDIDATES_MAX)?;
+            return Ok(listed.map(|listed| listed.into_iter().map(|(_, study)| study).collect()));
         }
         if let Some(uids) = matching.exact(tags::SOP_INSTANCE_UID) {
             let mut found = BTreeSet::new();
