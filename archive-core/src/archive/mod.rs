@@ -30,6 +30,7 @@ mod rebuild;
 mod receive;
 mod record;
 mod seal;
+mod seal_together;
 mod several_places;
 mod status;
 mod study_locks;
@@ -73,7 +74,6 @@ use crate::overlay::OverlayLimits;
 use crate::pack::{DamageObserver, LogDamage, PackCache, PackRef};
 use crate::store::gate::{GatedStore, Grace};
 use crate::store::{StoreKey, StoreSet};
-
 
 /// The archive.
 #[derive(Debug)]

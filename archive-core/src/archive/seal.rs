@@ -11,16 +11,16 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::Archive;
-use super::divide::{Frozen, divide};
+use super::divide::Frozen;
 use super::error::ArchiveError;
 use super::pack_source::{PackItem, build_pack};
 use super::rebuild::RebuildProgress;
+use super::seal_together::TOGETHER_MAX;
 use crate::caller::Caller;
 use crate::catalog::{Catalog, CatalogError};
 use crate::identifiers::{ReceiptNumber, SeriesUid, Sha256Digest, StudyUid};
 use crate::instance::VersionKey;
 use crate::journal::JournalEntry;
-use crate::ledger::entry::{EntryBody, ReceiptRanges};
 use crate::pack::BuiltPack;
 use crate::store::check_identity;
 
@@ -78,25 +78,21 @@ impl Archive {
         let quiet = if self.must_seal_early() { Duration::ZERO } else { options.quiet };
         let due = self.unsealed.due(self.clock.monotonic(), quiet, options.max_age, now);
         let mut summary = SealSummary::default();
-        for study in due {
+        for together in self.unsealed.divided(due, TOGETHER_MAX, options.pack_target) {
             if self.is_closed() || self.rebuild.progress().is_some() {
                 break;
             }
-            match self.seal_study(&study).await {
-                Ok((packs, versions)) => {
-                    *self.seal_trouble.lock() = None;
-                    summary.studies += 1;
-                    summary.packs += packs;
-                    summary.versions += versions;
-                }
-                Err(error) => {
-                    let failures = self.unsealed.failed(&study, self.clock.monotonic());
-                    metrics::counter!("vellum_seal_failures_total").increment(1);
-                    tracing::warn!(study = %study, failures, %error, "a study could not be sealed; it stays in the journal");
-                    *self.seal_trouble.lock() = Some(error.to_string());
-                    summary.failed.push(format!("study {study}: {error}"));
-                    if failures == options.attempts {
-                        self.open_case_cannot_seal(&study).await;
+            for (study, outcome) in self.seal_together(together).await {
+                match outcome {
+                    Ok(sealed) => {
+                        *self.seal_trouble.lock() = None;
+                        summary.studies += 1;
+                        summary.packs += sealed.packs;
+                        summary.versions += sealed.versions;
+                    }
+                    Err(error) => {
+                        summary.failed.push(format!("study {study}: {error}"));
+                        self.sealing_failed(&study, &error).await;
                     }
                 }
             }
@@ -110,31 +106,14 @@ impl Archive {
         summary
     }
 
-    /// Seals one study; gives packs and versions.
-    async fn seal_study(self: &Arc<Self>, study: &StudyUid) -> Result<(u64, u64), ArchiveError> {
-        let _study = self.study_locks.lock(study).await;
-        tracing::debug!(%study, "seal begins");
-        self.can_seal().await?;
-        if self.unsealed.has_failed(study) {
-            // The last attempt may have got as far as the ledger.
-            self.release_sealed_of(study).await?;
+    async fn sealing_failed(&self, study: &StudyUid, error: &ArchiveError) {
+        let failures = self.unsealed.failed(study, self.clock.monotonic());
+        metrics::counter!("vellum_seal_failures_total").increment(1);
+        tracing::warn!(%study, failures, %error, "a study could not be sealed; it stays in the journal");
+        *self.seal_trouble.lock() = Some(error.to_string());
+        if failures == self.options.seal.attempts {
+            self.open_case_cannot_seal(study).await;
         }
-        let _frozen = self.unsealed.freeze(study);
-        let frozen = self.freeze(study).await?;
-        let receipts: usize = frozen.values().map(|frozen| frozen.entries.len()).sum();
-        let (mut packs, mut versions) = (0, 0);
-        for group in divide(frozen, self.options.seal.pack_target) {
-            versions += group.len() as u64;
-            packs += 1;
-            self.seal_group(study, group).await?;
-        }
-        self.unsealed.thaw(study, self.clock.monotonic());
-        metrics::counter!("vellum_sealed_packs_total").increment(packs);
-        tracing::debug!(%study, packs, versions, "seal ends");
-        if packs > 0 {
-            tracing::info!(%study, packs, versions, receipts, "sealed");
-        }
-        Ok((packs, versions))
     }
 
     /// Looks whether a pack could count now. Asked before it is built: one that is created in some stores and does not
@@ -162,7 +141,7 @@ impl Archive {
 
     /// The unsealed receipts of a study, by version in the order of a pack. Where a pack has the bytes of a version
     /// already, it is read back now: if it is whole, only the receipts go into the new pack, otherwise the bytes again.
-    async fn freeze(
+    pub(super) async fn freeze(
         self: &Arc<Self>,
         study: &StudyUid,
     ) -> Result<BTreeMap<(SeriesUid, ReceiptNumber), Frozen>, ArchiveError> {
@@ -182,32 +161,6 @@ impl Archive {
             frozen.insert(key, Frozen { entries, with_content });
         }
         Ok(frozen)
-    }
-
-    async fn seal_group(self: &Arc<Self>, study: &StudyUid, group: Vec<Frozen>) -> Result<(), ArchiveError> {
-        let numbers: Vec<ReceiptNumber> =
-            group.iter().flat_map(|frozen| frozen.entries.iter().map(|entry| entry.number())).collect();
-        let versions = group.len() as u64;
-        // A crash while building or verifying leaves a scratch file, which the next start removes.
-        let built =
-            self.build(study, group.into_iter().map(PackItem::Journal).collect(), self.options.seal.zstd_level).await?;
-        // A crash after this leaves an orphan in some stores; the study is sealed again under another name.
-        let stores = self.create_in_stores(&built).await?;
-        let after = self.history.lock().after();
-        let sealed = EntryBody::Sealed {
-            pack: built.pack.clone(),
-            receipts: ReceiptRanges::covering(numbers.iter().copied()),
-            versions,
-            after,
-            stores,
-        };
-        // A crash after this leaves receipts in the journal that the ledger knows; the next start releases them.
-        let _everywhere = self.record_everywhere(vec![sealed]).await?;
-        drop(built);
-        self.checkpoint_catalog().await?;
-        self.release(&numbers).await;
-        self.unsealed.sealed(study, &numbers);
-        Ok(())
     }
 
     /// Builds a pack in scratch and reads it back whole.

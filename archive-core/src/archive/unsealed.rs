@@ -298,6 +298,28 @@ impl Unsealed {
         due.into_iter().map(|(study, _)| study.clone()).collect()
     }
 
+    /// Divides studies, in their order, into lists of at most so many studies and about so many bytes.
+    pub(super) fn divided(&self, studies: Vec<StudyUid>, studies_max: usize, bytes_max: u64) -> Vec<Vec<StudyUid>> {
+        let known = self.studies.lock();
+        let mut lists: Vec<Vec<StudyUid>> = Vec::new();
+        let mut filled = 0_u64;
+        for study in studies {
+            let bytes = known.get(&study).map_or(0, |entry| entry.receipts.values().map(|waiting| waiting.bytes).sum());
+            match lists.last_mut().filter(|list| list.len() < studies_max && filled.saturating_add(bytes) <= bytes_max)
+            {
+                Some(list) => {
+                    filled += bytes;
+                    list.push(study);
+                }
+                None => {
+                    filled = bytes;
+                    lists.push(vec![study]);
+                }
+            }
+        }
+        lists
+    }
+
     /// Whether nothing of a study waits to be sealed.
     pub(super) fn is_quiet(&self, study: &StudyUid) -> bool {
         self.studies.lock().get(study).is_none_or(|entry| entry.receipts.is_empty())

@@ -304,7 +304,8 @@ impl<'a> StudyWork<'a> {
         let before: Option<StoredStudy> = values::read(store, &key)?;
         let known = before.map(|stored| stored.entries).unwrap_or_default();
         let mut entries = BTreeSet::new();
-        let (mut text, mut listed) = (None, String::new());
+        let mut listed = String::new();
+        let text;
         if whole.series.is_empty() {
             values::remove(store, batch, &key)?;
             batch.insert(text_key, None);

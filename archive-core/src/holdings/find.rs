@@ -280,7 +280,8 @@ impl Holdings {
                 None
             }
             Plan::Listed(studies) => {
-                let wanted = |(order, uid): &(StudyOrder, StudyUid)| !behind(order) && !search.overlay.contains_key(uid);
+                let wanted =
+                    |(order, uid): &(StudyOrder, StudyUid)| !behind(order) && !search.overlay.contains_key(uid);
                 listed.extend(studies.into_iter().filter(wanted));
                 None
             }
