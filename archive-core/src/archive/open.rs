@@ -11,7 +11,7 @@ use super::identify::{Identified, identify, mirror_is_there};
 use super::lock::FolderLock;
 use super::options::ArchiveOptions;
 use crate::catalog::sled_store::SledOptions;
-use crate::catalog::{Catalog, CatalogError, CatalogState, open_embedded};
+use crate::catalog::{Catalog, CatalogError, CatalogState, KeyedCatalog, open_embedded};
 use crate::clock::SharedClock;
 use crate::entropy::SharedEntropy;
 use crate::identifiers::{ArchiveId, ReceiptNumber, Sha256Digest};
@@ -358,7 +358,8 @@ async fn open_catalog(options: &ArchiveOptions) -> Result<(Arc<dyn Catalog>, boo
         }
     });
     let (catalog, is_new) = opened.await.map_err(|error| ArchiveError::internal("opening the catalog", error))??;
-    Ok((Arc::new(catalog), is_new))
+    let catalog: Arc<KeyedCatalog> = Arc::from(catalog);
+    Ok((catalog, is_new))
 }
 
 /// Moves a damaged catalog to `catalog.bad-…`; an older one of that name makes room: it is a cache, never evidence.

@@ -20,7 +20,7 @@ use crate::receipt::DuplicateRule;
 fn embedded(folder: &Path) -> KeyedCatalog {
     let options = SledOptions { cache_bytes: 1024 * 1024, ..SledOptions::default() };
     match open_embedded(folder, options).unwrap() {
-        CatalogState::Ready(catalog) => catalog,
+        CatalogState::Ready(catalog) => *catalog,
         CatalogState::Damaged(error) => panic!("{error}"),
     }
 }

@@ -285,7 +285,7 @@ pub trait Catalog: Send + Sync + std::fmt::Debug {
 #[derive(Debug)]
 pub enum CatalogState {
     /// It can be used; compare its watermark with the ledger: behind is caught up, ahead is rebuilt.
-    Ready(KeyedCatalog),
+    Ready(Box<KeyedCatalog>),
     /// It cannot: put the folder aside and rebuild.
     Damaged(CatalogError),
 }
@@ -299,7 +299,7 @@ pub fn open_embedded(folder: &Path, options: sled_store::SledOptions) -> Result<
     let opened = sled_store::SledStore::open(folder, options)
         .and_then(|store| KeyedCatalog::open_keeping(Box::new(store), rows_kept_bytes));
     match opened {
-        Ok(catalog) => Ok(CatalogState::Ready(catalog)),
+        Ok(catalog) => Ok(CatalogState::Ready(Box::new(catalog))),
         Err(error) if error.wants_rebuild() => Ok(CatalogState::Damaged(error)),
         Err(error) => Err(error),
     }
