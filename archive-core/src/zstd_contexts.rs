@@ -4,6 +4,7 @@ use std::io;
 
 use parking_lot::Mutex;
 use zstd::bulk::{Compressor, Decompressor};
+use zstd::zstd_safe::WriteBuf;
 
 /// Contexts of a kind that are kept; more are made when more work at once, and dropped afterwards.
 const KEPT_MAX: usize = 16;
@@ -13,11 +14,11 @@ const FAST_LEVEL: i32 = 1;
 static DECOMPRESSORS: Mutex<Vec<Decompressor<'static>>> = Mutex::new(Vec::new());
 static FAST_COMPRESSORS: Mutex<Vec<Compressor<'static>>> = Mutex::new(Vec::new());
 
-/// Unpacks one frame into the room that a vector has; never more than that. Gives how many bytes it was.
+/// Unpacks one frame into a slice, or the room that a vector has; never more than that. Gives how many bytes it was.
 ///
 /// # Errors
 /// It is no whole frame, or one of more bytes.
-pub(crate) fn decompress(frame: &[u8], into: &mut Vec<u8>) -> io::Result<usize> {
+pub(crate) fn decompress<R: WriteBuf + ?Sized>(frame: &[u8], into: &mut R) -> io::Result<usize> {
     with_one_of(&DECOMPRESSORS, Decompressor::new, |context| context.decompress_to_buffer(frame, into))
 }
 

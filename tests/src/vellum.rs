@@ -91,6 +91,7 @@ impl DataFolder {
             ("VELLUM_LOG__FORMAT", "json"),
             ("VELLUM_JOURNAL__ALLOW_VOLATILE", "true"),
             ("VELLUM_JOURNAL__SEGMENT", "64MiB"),
+            ("VELLUM_JOURNAL__SPARES", "0"),
             ("VELLUM_JOURNAL__RESERVE", "16MiB"),
         ]
         .map(|(key, value)| (key.to_owned(), value.to_owned()))

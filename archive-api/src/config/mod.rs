@@ -184,6 +184,8 @@ pub struct JournalSection {
     pub memory: ByteSize,
     /// Size of a segment.
     pub segment: ByteSize,
+    /// Segments that are kept ready, written full of zeros; each takes the size of a segment on the disk.
+    pub spares: u8,
     /// The journal grows no larger than this.
     pub cap: ByteSize,
     /// Disk space left alone.
@@ -201,6 +203,7 @@ impl Default for JournalSection {
             inline: ByteSize::mib(8),
             memory: ByteSize::mib(256),
             segment: ByteSize::mib(256),
+            spares: 2,
             cap: ByteSize::gib(64),
             reserve: ByteSize::mib(512),
             compact_after: Period::seconds(6 * 3600),

@@ -325,6 +325,7 @@ async fn open_journal(
         scratch: options.data.join("scratch"),
         numbers_from: history.told(head.epoch) + 1,
         segment_bytes: limits.segment_bytes,
+        spare_segments: limits.spare_segments,
         inline_bytes: limits.inline_bytes,
         memory_bytes: limits.memory_bytes,
         cap_bytes: limits.cap_bytes,

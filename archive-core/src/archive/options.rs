@@ -45,6 +45,8 @@ pub struct JournalLimits {
     pub memory_bytes: u64,
     /// Size of a segment (bytes).
     pub segment_bytes: u64,
+    /// Segments that are kept ready, written full of zeros.
+    pub spare_segments: usize,
     /// The journal grows no larger (bytes).
     pub cap_bytes: u64,
     /// Disk space left alone (bytes).

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use dicom_core::Tag;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -13,13 +14,14 @@ use serde_json::Value;
 /// (`{"vr": …, "Value": […]}`). It is patient data: `Debug` prints the count only.
 #[derive(Clone, PartialEq, Default)]
 pub struct Attributes {
-    elements: BTreeMap<Tag, Value>,
+    /// Shared: what is known of an instance goes through many hands, and few of them change it.
+    elements: Arc<BTreeMap<Tag, Value>>,
 }
 
 impl Attributes {
     /// Sets an element.
     pub fn insert(&mut self, tag: Tag, element: Value) {
-        self.elements.insert(tag, element);
+        Arc::make_mut(&mut self.elements).insert(tag, element);
     }
 
     /// The element as DICOM JSON.
@@ -59,14 +61,10 @@ impl Attributes {
 
     /// Reads a DICOM JSON object; keys that are no tags are left out.
     #[must_use]
-    pub fn from_json(json: &Value) -> Self {
-        let elements = json
-            .as_object()
-            .into_iter()
-            .flatten()
-            .filter_map(|(key, element)| Some((parse_tag_key(key)?, element.clone())))
-            .collect();
-        Self { elements }
+    pub fn from_json(json: Value) -> Self {
+        let Value::Object(object) = json else { return Self::default() };
+        let elements = object.into_iter().filter_map(|(key, element)| Some((parse_tag_key(&key)?, element))).collect();
+        Self { elements: Arc::new(elements) }
     }
 }
 
@@ -78,7 +76,7 @@ impl Serialize for Attributes {
 
 impl<'de> Deserialize<'de> for Attributes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(Self::from_json(&Value::deserialize(deserializer)?))
+        Ok(Self::from_json(Value::deserialize(deserializer)?))
     }
 }
 

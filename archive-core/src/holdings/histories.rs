@@ -381,7 +381,7 @@ proptest! {
             number += u32::from(lose);
             let options = SledOptions { cache_bytes: 1024 * 1024, ..SledOptions::default() };
             match open_embedded(&folder.path().join(number.to_string()), options).unwrap() {
-                CatalogState::Ready(catalog) => Arc::from(catalog),
+                CatalogState::Ready(catalog) => Arc::new(*catalog),
                 CatalogState::Damaged(error) => panic!("{error}"),
             }
         });

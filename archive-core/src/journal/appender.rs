@@ -10,6 +10,7 @@ use super::error::{JournalError, is_full};
 use super::folder::Folder;
 use super::frame::{self, BATCH_ALIGN, FRAME_ALIGN, HEADER_BYTES, Head, Header, Kind, align_up};
 use super::record::{Holder, Place, RecordParts};
+use super::spares::Spare;
 use super::state::{CommitPlace, Shared, Twin};
 use super::tables::TablesPlace;
 use crate::identifiers::ReceiptNumber;
@@ -167,7 +168,9 @@ impl Appender {
     fn create(&mut self, shared: &Shared, estimate: u64) -> Result<Open, AppendError> {
         let head_end = BATCH_ALIGN;
         let room = shared.options.segment_bytes.max(head_end.saturating_add(estimate).saturating_add(BATCH_ALIGN));
-        shared.free_for(room).map_err(AppendError::Full)?;
+        let spare = shared.spares.take(room);
+        // The room of a spare is taken already.
+        shared.free_for(if spare.is_some() { 0 } else { room }).map_err(AppendError::Full)?;
         let number = self.next_segment;
         self.next_segment += 1;
         let mut id = [0_u8; 16];
@@ -194,9 +197,20 @@ impl Appender {
         };
         let encoded = header.encode();
         let bytes = [encoded.as_slice(), payload.as_slice()].concat();
-        let main = Self::create_in(shared, &shared.main, number, room, &bytes)?;
+        let room = spare.as_ref().map_or(room, |spare| spare.room);
+        let files = match spare {
+            Some(spare) => Self::name_spare(shared, spare, number, &bytes)?,
+            None => Self::create_files(shared, number, room, &bytes)?,
+        };
+        let segment = super::state::Segment { files: files.clone(), bytes: head_end, live_bytes: 0, pins: 0, created };
+        shared.state.lock().segments.insert(number, segment);
+        Ok(Open { number, id, files, end: head_end, room, sequence: 1, chain: frame::chain_of(&encoded) })
+    }
+
+    fn create_files(shared: &Shared, number: u64, room: u64, head: &[u8]) -> Result<Twin, AppendError> {
+        let main = Self::create_in(shared, &shared.main, number, room, head)?;
         let mirror = match &shared.mirror {
-            Some(folder) => match Self::create_in(shared, folder, number, room, &bytes) {
+            Some(folder) => match Self::create_in(shared, folder, number, room, head) {
                 Ok(file) => Some(file),
                 Err(error) => {
                     drop(shared.disk.remove(&shared.main.segment(number)));
@@ -205,10 +219,29 @@ impl Appender {
             },
             None => None,
         };
-        let files = Twin { main, mirror };
-        let segment = super::state::Segment { files: files.clone(), bytes: head_end, live_bytes: 0, pins: 0, created };
-        shared.state.lock().segments.insert(number, segment);
-        Ok(Open { number, id, files, end: head_end, room, sequence: 1, chain: frame::chain_of(&encoded) })
+        Ok(Twin { main, mirror })
+    }
+
+    /// Makes a spare the next segment: as [`Self::create_in`], but that the file is there.
+    fn name_spare(shared: &Shared, spare: Spare, number: u64, head: &[u8]) -> Result<Twin, AppendError> {
+        let disk = &shared.disk;
+        for (folder, file) in shared.folders().zip(spare.files.files()) {
+            let path = folder.segment(number);
+            let named = disk
+                .rename(&folder.spare(spare.index), &path)
+                .and_then(|()| disk.write_at(file, head, 0))
+                .and_then(|()| disk.sync(file))
+                .and_then(|()| disk.sync_folder(folder.path()));
+            if let Err(error) = named {
+                // Where overwriting takes room too (copy on write), there may be none.
+                if !is_full(&error) {
+                    return Err(AppendError::Failed(format!("making {}: {error}", path.display())));
+                }
+                shared.folders().for_each(|folder| drop(disk.remove(&folder.segment(number))));
+                return Err(AppendError::Full(JournalError::io("making", &path)(error)));
+            }
+        }
+        Ok(spare.files)
     }
 
     /// One file of a new segment: head written, file and name synced before anything is put into it. A crash before

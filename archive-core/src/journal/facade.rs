@@ -13,6 +13,7 @@ use super::error::JournalError;
 use super::intake::{Intake, off_the_runtime};
 use super::options::{CHUNK_BYTES, JournalOptions, PERMIT_BYTES};
 use super::recover::{self, Recovered};
+use super::spares;
 use super::state::{JournalStatus, Removal, Shared};
 use super::writer::{self, QUEUE_LENGTH, Request};
 use crate::clock::SharedClock;
@@ -25,7 +26,7 @@ use crate::reading::ReadError;
 pub struct Journal {
     pub(super) shared: Arc<Shared>,
     pub(super) requests: mpsc::Sender<Request>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Journal {
@@ -57,7 +58,14 @@ impl Journal {
             .name("journal-writer".to_owned())
             .spawn(move || writer::run(&of_thread, appender, &mut queue))
             .map_err(JournalError::io("starting the writer of", shared.main.path()))?;
-        Ok((Self { shared, requests, thread: Mutex::new(Some(thread)) }, recovered))
+        let mut threads = vec![thread];
+        if shared.options.spare_segments > 0 {
+            let of_thread = Arc::clone(&shared);
+            let maker = std::thread::Builder::new().name("journal-spares".to_owned());
+            let maker = maker.spawn(move || spares::run(&of_thread));
+            threads.push(maker.map_err(JournalError::io("starting a thread for", shared.main.path()))?);
+        }
+        Ok((Self { shared, requests, threads: Mutex::new(threads) }, recovered))
     }
 
     /// Begins to take in one instance; waits while the memory budget is used up.
@@ -143,10 +151,13 @@ impl Journal {
         self.shared.memory.close();
         // A writer that has ended already needs no telling.
         drop(self.requests.send(Request::End).await);
-        let thread = self.thread.lock().take();
+        self.shared.spares.end();
+        let threads = std::mem::take(&mut *self.threads.lock());
         let ended = off_the_runtime(move || {
-            if thread.is_some_and(|thread| thread.join().is_err()) {
-                tracing::error!("the journal's writer ended by a defect");
+            for thread in threads {
+                if thread.join().is_err() {
+                    tracing::error!("a thread of the journal ended by a defect");
+                }
             }
             Ok(())
         });

@@ -4,6 +4,7 @@
 //! lock                            held by the process that has the journal
 //! segment-0000000001.journal      segments, numbered in the order they were made
 //! spill/<32 hex>.bin              large instances, one a file
+//! spare-0000000001.zeros          segments made ahead: zeros, which hold nothing
 //! tail-…                          what could not be read, kept for a person
 //! ```
 //! A mirror has the same files with the same bytes. No name is made from what was received.
@@ -70,6 +71,11 @@ impl Folder {
         self.path.join(format!("segment-{number:010}.journal"))
     }
 
+    /// Where a segment lies that was made ahead and has no number yet.
+    pub(super) fn spare(&self, index: u64) -> PathBuf {
+        self.path.join(format!("spare-{index:010}.zeros"))
+    }
+
     pub(super) fn spill_folder(&self) -> PathBuf {
         self.path.join(SPILL_FOLDER)
     }
@@ -123,6 +129,13 @@ impl Folder {
         numbers.retain(|&number| self.segment(number).is_file());
         numbers.sort_unstable();
         Ok(numbers)
+    }
+
+    /// Segments made ahead that are there.
+    pub(super) fn spares(&self) -> io::Result<Vec<PathBuf>> {
+        let all = names(&self.path)?;
+        let spares = all.iter().filter(|name| name.starts_with("spare-") && name.ends_with(".zeros"));
+        Ok(spares.map(|name| self.path.join(name)).collect())
     }
 
     /// Names of the spill files that are there.

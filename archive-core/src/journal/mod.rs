@@ -32,6 +32,7 @@ mod recover;
 mod reread;
 
 mod scan;
+mod spares;
 mod state;
 mod tables;
 mod walk;

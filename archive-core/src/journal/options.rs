@@ -30,6 +30,8 @@ pub struct JournalOptions {
     pub numbers_from: u64,
     /// A segment is preallocated with this size (1 GiB).
     pub segment_bytes: u64,
+    /// Segments that are kept ready, written full of zeros (2); 0 makes each when it is needed.
+    pub spare_segments: usize,
     /// An instance up to this size is gathered in memory, a larger one in a file of its own (8 MiB).
     pub inline_bytes: u64,
     /// Sum of the memory of all intakes and of batches on their way to the disk (256 MiB); who comes later waits.
@@ -60,6 +62,7 @@ impl JournalOptions {
             epoch,
             numbers_from: 1,
             segment_bytes: 1 << 30,
+            spare_segments: 2,
             inline_bytes: 8 << 20,
             memory_bytes: 256 << 20,
             batch_bytes: 8 << 20,

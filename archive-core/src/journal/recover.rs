@@ -23,6 +23,7 @@ use super::mirror;
 use super::options::{JournalOptions, PERMIT_BYTES};
 use super::record::Holder;
 use super::scan::{BadRange, COMMIT_FRAME_BYTES_MIN, ContentState, FoundCommit, ScannedFolder};
+use super::spares::{self, Spares};
 use super::state::{Live, Segment, Shared, State, Twin};
 use crate::clock::SharedClock;
 use crate::entropy::SharedEntropy;
@@ -111,6 +112,7 @@ pub(super) fn recover(
         clock,
         entropy,
         state: Mutex::new(State::default()),
+        spares: Spares::default(),
         spilling: 0.into(),
         kept_bytes,
         locks,
@@ -166,6 +168,7 @@ fn take_folders(
 /// Syncs everything that is there, then forgets what the page cache says: what is read next comes from the disk.
 fn settle(folder: &Folder, disk: &dyn Disk) -> Result<(), JournalError> {
     mirror::remove_half_copies(folder, disk);
+    spares::sweep(folder, disk).map_err(JournalError::io("sweeping", folder.path()))?;
     let segments = folder.segments().map_err(JournalError::io("listing", folder.path()))?;
     let spills = folder.spills().map_err(JournalError::io("listing", &folder.spill_folder()))?;
     let files = segments.iter().map(|&n| folder.segment(n)).chain(spills.iter().map(|name| folder.spill(name)));

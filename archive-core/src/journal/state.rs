@@ -19,6 +19,7 @@ use super::error::JournalError;
 use super::folder::{Folder, SpillName};
 use super::options::JournalOptions;
 use super::record::{ContentKey, Holder, Place};
+use super::spares::Spares;
 use crate::clock::SharedClock;
 use crate::entropy::SharedEntropy;
 use crate::identifiers::ReceiptNumber;
@@ -227,6 +228,7 @@ pub(super) struct Shared {
     pub entropy: SharedEntropy,
     pub memory: Arc<Semaphore>,
     pub state: Mutex<State>,
+    pub spares: Spares,
     /// Bytes of spill files that are not committed yet.
     pub spilling: AtomicU64,
     /// Bytes that were kept because they could not be read, as found at start.

@@ -59,6 +59,7 @@ pub(super) fn run(shared: &Shared, mut appender: Appender, requests: &mut mpsc::
         }
     }
     appender.finish(shared);
+    shared.spares.end();
     let _stopped = shared.stop("it was shut down");
 }
 

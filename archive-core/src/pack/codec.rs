@@ -72,6 +72,12 @@ pub(crate) fn open_frame(stored: &[u8], length: usize) -> Option<Vec<u8>> {
     (got == length && original.len() == length).then_some(original)
 }
 
+/// Fills `room` with the original of a zstd frame, or gives `None` where `stored` is not a frame of exactly that many bytes.
+pub(crate) fn open_frame_into(stored: &[u8], room: &mut [u8]) -> Option<()> {
+    let got = zstd_contexts::decompress(stored, room).ok()?;
+    (got == room.len()).then_some(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -85,5 +91,11 @@ mod tests {
         assert_eq!(open_frame(&frame, bytes.len() + 1), None);
         assert_eq!(open_frame(&frame[..frame.len() - 1], bytes.len()), None);
         assert_eq!(open_frame(b"", 5), None);
+        let mut room = vec![0; bytes.len()];
+        assert_eq!(open_frame_into(&frame, &mut room), Some(()));
+        assert_eq!(room, bytes);
+        assert_eq!(open_frame_into(&frame, &mut vec![0; bytes.len() - 1]), None);
+        assert_eq!(open_frame_into(&frame, &mut vec![0; bytes.len() + 1]), None);
+        assert_eq!(open_frame_into(&frame[1..], &mut room), None);
     }
 }

@@ -4,10 +4,10 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::codec::{Method, open_frame};
+use super::codec::{Method, open_frame_into};
 use super::error::Flaw;
 use super::format::{FRAME_FRAGMENTS_MAX, RUN_BYTES_MAX, RUN_STORED_MAX, TABLES_PREFETCH_MAX};
 use super::index_line::{Member, Rows, TablePlace, check_unit};
@@ -167,32 +167,41 @@ impl PackedVersion {
     }
 }
 
-/// The originals of units that are stored side by side, each checked against its digest.
+/// The originals of units that are stored side by side, each checked against its digest. Units that were checked before
+/// fit one run, so their lengths are no claim of unchecked bytes.
 fn originals(stored: &Bytes, first: StoredUnit, run: &[StoredUnit], method: Method, line: u32) -> Result<Bytes, Flaw> {
-    let mut bytes = BytesMut::new();
-    for unit in run {
-        let flaw = || Flaw::Damaged(format!("the unit at byte {} of version {line}", unit.offset));
-        let from = usize::try_from(unit.stored_offset - first.stored_offset).unwrap_or(usize::MAX);
-        let to = usize::try_from(unit.stored_end() - first.stored_offset).unwrap_or(usize::MAX);
-        if stored.get(from..to).is_none() {
-            return Err(flaw());
-        }
-        let original = match method {
-            Method::Stored => stored.slice(from..to),
-            Method::Zstd => {
-                let length = usize::try_from(unit.length).unwrap_or(usize::MAX);
-                open_frame(&stored.slice(from..to), length).ok_or_else(flaw)?.into()
+    let bytes = match method {
+        Method::Stored => stored.clone(),
+        Method::Zstd => {
+            let length = run.iter().map(|unit| unit.length as usize).sum();
+            let mut bytes = vec![0; length];
+            let mut rest = bytes.as_mut_slice();
+            for unit in run {
+                let (room, further) =
+                    rest.split_at_mut_checked(unit.length as usize).ok_or_else(|| flaw(unit, line))?;
+                rest = further;
+                let from = usize::try_from(unit.stored_offset - first.stored_offset).unwrap_or(usize::MAX);
+                let to = usize::try_from(unit.stored_end() - first.stored_offset).unwrap_or(usize::MAX);
+                let frame = stored.get(from..to).ok_or_else(|| flaw(unit, line))?;
+                open_frame_into(frame, room).ok_or_else(|| flaw(unit, line))?;
             }
-        };
-        if original.len() as u64 != u64::from(unit.length) || UnitDigest::of(&original) != unit.digest {
-            return Err(flaw());
+            bytes.into()
         }
-        if run.len() == 1 {
-            return Ok(original);
+    };
+    let mut at = 0;
+    for unit in run {
+        let end = at + unit.length as usize;
+        let original = bytes.get(at..end).ok_or_else(|| flaw(unit, line))?;
+        if UnitDigest::of(original) != unit.digest {
+            return Err(flaw(unit, line));
         }
-        bytes.extend_from_slice(&original);
+        at = end;
     }
-    Ok(bytes.freeze())
+    Ok(bytes)
+}
+
+fn flaw(unit: &StoredUnit, line: u32) -> Flaw {
+    Flaw::Damaged(format!("the unit at byte {} of version {line}", unit.offset))
 }
 
 /// The longest run of units at the front that fits one request and is wanted; the first always.

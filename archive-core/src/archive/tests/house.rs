@@ -252,6 +252,7 @@ impl House {
                 inline_bytes: 64 * 1024,
                 memory_bytes: 16 * 1024 * 1024,
                 segment_bytes: self.segment_bytes,
+                spare_segments: 0,
                 cap_bytes: 64 * 1024 * 1024,
                 reserve_bytes: 0,
                 compact_after: Duration::from_secs(3600),

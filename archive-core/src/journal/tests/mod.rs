@@ -8,6 +8,7 @@ mod mirrored;
 mod power_cut;
 mod reading;
 mod simulated;
+mod spares;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -44,6 +45,7 @@ impl World {
         let archive = ArchiveId::parse(&"a1".repeat(16)).unwrap();
         let options = JournalOptions {
             segment_bytes: 64 * 1024,
+            spare_segments: 0,
             inline_bytes: 16 * 1024,
             memory_bytes: 8 << 20,
             cap_bytes: 1 << 30,
