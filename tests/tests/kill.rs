@@ -168,7 +168,14 @@ fn start(data: &DataFolder, arguments: &[&str]) -> Child {
 fn i1_a_kill_while_receiving_loses_nothing_acknowledged() {
     let mut make = Generator::new(Numbers::announced("kill while receiving"));
     let mut by_door = [0, 0];
-    let fresh = || Trial::of(quiet().with("VELLUM_JOURNAL__INLINE", "64KiB"));
+    let fresh = || {
+        Trial::of(
+            quiet()
+                .with("VELLUM_JOURNAL__INLINE", "64KiB")
+                .with("VELLUM_JOURNAL__SEGMENT", "2MiB")
+                .with("VELLUM_JOURNAL__SPARES", "2"),
+        )
+    };
     until_counted("receive", fresh, |trial, round| {
         let server = trial.serve();
         let study = make.study();

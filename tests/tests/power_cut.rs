@@ -67,7 +67,8 @@ impl Trial {
         let image = Image::fresh(IMAGE_BYTES, "no power is cut here")?;
         let data = DataFolder::at(&image.mount_point().join("data"))
             .with("VELLUM_SEAL__QUIET", "1ms")
-            .with("VELLUM_JOURNAL__SEGMENT", "16MiB")
+            .with("VELLUM_JOURNAL__SEGMENT", "4MiB")
+            .with("VELLUM_JOURNAL__SPARES", "2")
             .with("VELLUM_JOURNAL__INLINE", "64KiB");
         assert_eq!(data.serve().stop(), 0);
         Some(Self { data, image, tally: Tally::default() })
