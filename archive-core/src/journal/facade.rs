@@ -116,7 +116,7 @@ impl Journal {
         }
         let shared = Arc::clone(&self.shared);
         let removed = off_the_runtime(move || {
-            shared.remove(&removals);
+            shared.remove(removals);
             Ok(())
         });
         // A file that is not deleted now is found, and released again, at the next start.

@@ -299,7 +299,7 @@ fn remove_off_the_runtime(shared: &Arc<Shared>, removals: Vec<Removal>) {
         return;
     }
     let shared = Arc::clone(shared);
-    let remove = move || shared.remove(&removals);
+    let remove = move || shared.remove(removals);
     match tokio::runtime::Handle::try_current() {
         Ok(runtime) => drop(runtime.spawn_blocking(remove)),
         Err(_) => remove(),

@@ -145,7 +145,7 @@ pub(super) fn recover(
     let recovered = report(&shared, entries, findings, &judged, next_receipt, fresh, epoch_found);
     let mut removals = Vec::new();
     shared.state.lock().collect_all(&mut removals);
-    shared.remove(&removals);
+    shared.remove(removals);
     Ok((shared, appender, recovered))
 }
 

@@ -3,6 +3,8 @@
 //! Overwriting costs the disk one sync of data. Writing into room that was only reserved also changes the file system's
 //! metadata with every sync, which takes about twice as long (docs/adr/0012). For a reader there is no difference: reserved
 //! room is zero too. A segment that is not ready in time, or for which there is no room, is made when it is needed.
+//!
+//! The files of released segments are used again, which also spares the memory of their pages.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -41,6 +43,8 @@ pub(super) struct Spares {
 #[derive(Debug, Default)]
 struct State {
     ready: VecDeque<Spare>,
+    /// The file of a released segment, which is not zero yet: one is kept for the next spare.
+    used: Option<Spare>,
     made: u64,
     ended: bool,
 }
@@ -65,8 +69,8 @@ impl Spares {
         self.state.lock().ended
     }
 
-    /// Waits until one more is wanted; gives its index, or `None` at the end.
-    fn wanted(&self, count: usize) -> Option<u64> {
+    /// Waits until one more is wanted; gives what it is made of, or `None` at the end.
+    fn wanted(&self, count: usize) -> Option<Source> {
         let mut state = self.state.lock();
         while !state.ended && state.ready.len() >= count {
             self.changed.wait(&mut state);
@@ -74,8 +78,28 @@ impl Spares {
         if state.ended {
             return None;
         }
+        if let Some(used) = state.used.take() {
+            return Some(Source::Used(used));
+        }
+        state.made += 1;
+        Some(Source::New(state.made))
+    }
+
+    /// The index of one more spare, if a used file is welcome.
+    fn welcome(&self, count: usize) -> Option<u64> {
+        let mut state = self.state.lock();
+        if state.ended || state.used.is_some() || count == 0 {
+            return None;
+        }
         state.made += 1;
         Some(state.made)
+    }
+
+    /// Gives a used file; gives back one that is too many.
+    fn offer(&self, used: Spare) -> Option<Spare> {
+        let too_many = self.state.lock().used.replace(used);
+        self.changed.notify_all();
+        too_many
     }
 
     fn pause(&self) {
@@ -100,14 +124,45 @@ impl Spares {
     }
 
     fn drain(&self) -> Vec<Spare> {
-        self.state.lock().ready.drain(..).collect()
+        let mut state = self.state.lock();
+        let used = state.used.take();
+        state.ready.drain(..).chain(used).collect()
     }
+}
+
+/// What a spare is made of.
+enum Source {
+    New(u64),
+    Used(Spare),
+}
+
+/// Keeps the files of a released segment for a spare, if one is wanted and nobody reads them; tells whether it did.
+pub(super) fn reuse(shared: &Shared, number: u64, files: Twin) -> bool {
+    // Nobody can come to read them any more; who began before holds them.
+    if files.files().any(|file| Arc::strong_count(file) > 1) {
+        return false;
+    }
+    let Some(index) = shared.spares.welcome(shared.options.spare_segments) else { return false };
+    for folder in shared.folders_mirror_first() {
+        if shared.disk.rename(&folder.segment(number), &folder.spare(index)).is_err() {
+            // What has the new name is swept by the next start, what has the old one is deleted now.
+            return false;
+        }
+    }
+    if let Some(too_many) = shared.spares.offer(Spare { index, files, room: 0 }) {
+        remove(shared, too_many.index);
+    }
+    true
 }
 
 /// Keeps spares ready until it is told to end; then they are deleted.
 pub(super) fn run(shared: &Shared) {
-    while let Some(index) = shared.spares.wanted(shared.options.spare_segments) {
-        match make(shared, index) {
+    while let Some(source) = shared.spares.wanted(shared.options.spare_segments) {
+        let (index, made) = match source {
+            Source::New(index) => (index, make(shared, index)),
+            Source::Used(spare) => (spare.index, fill_again(shared, spare)),
+        };
+        match made {
             Ok(spare) => shared.spares.put(spare),
             Err(error) => {
                 tracing::debug!(%error, "no segment of the journal is made ahead for now");
@@ -122,14 +177,28 @@ pub(super) fn run(shared: &Shared) {
 fn make(shared: &Shared, index: u64) -> io::Result<Spare> {
     let room = shared.options.segment_bytes;
     shared.free_for(room).map_err(io::Error::other)?;
-    let main = filled(shared, &shared.main, index, room)?;
-    let mirror = shared.mirror.as_ref().map(|folder| filled(shared, folder, index, room)).transpose()?;
+    let filled = |folder: &Folder| {
+        let file = shared.disk.create(&folder.spare(index))?;
+        fill(shared, &file, room)?;
+        Ok::<_, io::Error>(Arc::new(file))
+    };
+    let main = filled(&shared.main)?;
+    let mirror = shared.mirror.as_ref().map(filled).transpose()?;
     Ok(Spare { index, files: Twin { main, mirror }, room })
 }
 
-fn filled(shared: &Shared, folder: &Folder, index: u64, room: u64) -> io::Result<Arc<File>> {
-    let disk = &shared.disk;
-    let file = disk.create(&folder.spare(index))?;
+fn fill_again(shared: &Shared, used: Spare) -> io::Result<Spare> {
+    let room = shared.options.segment_bytes;
+    // It was cut where its last record ended, and may have been longer than others.
+    shared.free_for(room).map_err(io::Error::other)?;
+    for file in used.files.files() {
+        shared.disk.truncate(file, room)?;
+        fill(shared, file, room)?;
+    }
+    Ok(Spare { room, ..used })
+}
+
+fn fill(shared: &Shared, file: &File, room: u64) -> io::Result<()> {
     let zeros = vec![0; PIECE_BYTES.min(usize::try_from(room).unwrap_or(PIECE_BYTES))];
     let mut at = 0;
     while at < room {
@@ -137,11 +206,11 @@ fn filled(shared: &Shared, folder: &Folder, index: u64, room: u64) -> io::Result
             return Err(io::Error::other("the journal is being shut down"));
         }
         let count = usize::try_from(room - at).unwrap_or(usize::MAX).min(zeros.len());
-        disk.write_at(&file, zeros.get(..count).unwrap_or_default(), at)?;
-        disk.sync(&file)?;
+        shared.disk.write_at(file, zeros.get(..count).unwrap_or_default(), at)?;
+        shared.disk.sync(file)?;
         at += count as u64;
     }
-    Ok(Arc::new(file))
+    Ok(())
 }
 
 fn remove(shared: &Shared, index: u64) {

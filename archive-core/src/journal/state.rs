@@ -19,7 +19,7 @@ use super::error::JournalError;
 use super::folder::{Folder, SpillName};
 use super::options::JournalOptions;
 use super::record::{ContentKey, Holder, Place};
-use super::spares::Spares;
+use super::spares::{self, Spares};
 use crate::clock::SharedClock;
 use crate::entropy::SharedEntropy;
 use crate::identifiers::ReceiptNumber;
@@ -81,9 +81,10 @@ struct Content {
 }
 
 /// A file that nothing pins any more.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Debug)]
 pub(super) enum Removal {
-    Segment(u64),
+    /// With its files, which a reader may still hold too.
+    Segment(u64, Twin),
     Spill(SpillName),
 }
 
@@ -154,8 +155,8 @@ impl State {
     fn collect(&mut self, number: u64, removals: &mut Vec<Removal>) {
         let newest = self.segments.keys().next_back().copied();
         if newest != Some(number) && self.segments.get(&number).is_some_and(|segment| segment.pins == 0) {
-            self.segments.remove(&number);
-            removals.push(Removal::Segment(number));
+            let gone = self.segments.remove(&number);
+            removals.extend(gone.map(|segment| Removal::Segment(number, segment.files)));
         }
     }
 
@@ -306,13 +307,20 @@ impl Shared {
 
     /// Deletes files that nothing pins. The mirror's go first, so that a crash in between does not make the next
     /// start believe that the journal lost them. What comes back after a crash is released again. Blocking.
-    pub(super) fn remove(&self, removals: &[Removal]) {
+    pub(super) fn remove(&self, removals: Vec<Removal>) {
         for removal in removals {
-            for folder in self.folders().collect::<Vec<_>>().into_iter().rev() {
-                let path = match removal {
-                    Removal::Segment(number) => folder.segment(*number),
-                    Removal::Spill(name) => folder.spill(name),
-                };
+            let (segment, spill) = match removal {
+                Removal::Segment(number, files) => {
+                    if spares::reuse(self, number, files) {
+                        continue;
+                    }
+                    (Some(number), None)
+                }
+                Removal::Spill(name) => (None, Some(name)),
+            };
+            for folder in self.folders_mirror_first() {
+                let segment = segment.map(|number| folder.segment(number));
+                let Some(path) = segment.or_else(|| spill.as_ref().map(|name| folder.spill(name))) else { continue };
                 match self.disk.remove(&path) {
                     Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                         tracing::warn!(path = %path.display(), %error, "a released journal file could not be deleted");
@@ -321,6 +329,11 @@ impl Shared {
                 }
             }
         }
+    }
+
+    /// Both folders, the mirror first.
+    pub(super) fn folders_mirror_first(&self) -> impl Iterator<Item = &Folder> {
+        self.mirror.iter().chain(std::iter::once(&self.main))
     }
 
     /// The figures of this moment.

@@ -159,7 +159,7 @@ fn accept(shared: &Shared, batch: Vec<Append>, placed: Vec<Vec<Placed>>) {
             shared.state.lock().unclaimed.push(entry);
         }
     }
-    shared.remove(&removals);
+    shared.remove(removals);
 }
 
 fn entry(record: RecordParts, placed: Placed, facts: VersionFacts) -> JournalEntry {
@@ -204,5 +204,5 @@ fn moved(shared: &Shared, group: &Group, versions: Vec<VersionKey>, placed: impl
     }
     state.collect_all(&mut removals);
     drop(state);
-    shared.remove(&removals);
+    shared.remove(removals);
 }

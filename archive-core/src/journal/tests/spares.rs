@@ -1,5 +1,7 @@
 //! Segments made ahead: the same promises, whether a segment was one of them or not.
 
+use std::fs::File;
+
 use super::*;
 
 /// Commits until three segments are full of what stands in spares, and looks at everything after a restart.
@@ -66,4 +68,43 @@ async fn a_segment_that_was_named_and_not_begun_holds_nothing() {
     std::fs::write(segment_path(&world.main(), 2), vec![0; 64 * 1024]).unwrap();
     let recovered = world.look().await;
     assert_eq!((recovered.entries, recovered.findings), (vec![given], vec![]));
+}
+
+#[tokio::test]
+async fn the_files_of_released_segments_are_used_again_but_for_those_that_somebody_reads() {
+    use std::os::unix::fs::MetadataExt as _;
+
+    use crate::reading::VersionReader as _;
+    let mut world = World::mirrored();
+    world.options.spare_segments = 1;
+    let (journal, _) = world.open();
+    let mut seen: Vec<(u64, File)> = Vec::new();
+    let mut reader = None;
+    for seed in 0..40 {
+        let shared = Arc::clone(&journal.shared);
+        tokio::task::spawn_blocking(move || shared.spares.wait_for(1)).await.unwrap();
+        let number = put(&journal, &content(seed, 15_000)).await.unwrap().number();
+        let segment = journal.shared.state.lock().live[&number].commit.segment;
+        if seen.last().is_none_or(|(last, _)| *last != segment) {
+            seen.push((segment, File::open(segment_path(&world.main(), segment)).unwrap()));
+        }
+        if seed == 0 {
+            reader = Some(journal.reader(number).await.unwrap());
+        }
+        journal.release(&[number]).await;
+    }
+    // A file that was deleted has no name any more, one that was used again has.
+    let names: Vec<u64> = seen.iter().map(|(_, file)| file.metadata().unwrap().nlink()).collect();
+    assert_eq!(names[0], 0, "somebody reads it");
+    assert!(names[1..names.len() - 1].iter().any(|count| *count == 1), "no file was used again: {names:?}");
+    let (reader, bytes) = (reader.unwrap(), content(0, 15_000));
+    let mut read = Vec::new();
+    while read.len() < bytes.len() {
+        read.extend_from_slice(&reader.read(read.len() as u64..u64::MAX).await.unwrap());
+    }
+    assert_eq!(read, bytes, "what somebody reads stays as it was");
+    journal.shut_down().await;
+    let recovered = world.look().await;
+    assert_eq!(recovered.findings, []);
+    assert!(recovered.entries.iter().all(|entry| entry.number().number > 30), "what was released came back");
 }
