@@ -86,8 +86,15 @@ def print_limits(limits: dict):
 def measure(row: Row, rounds: int, with_peer: bool) -> dict:
     ours, theirs, details = [], [], []
     for _ in range(rounds):
+        if row.alone:
+            measured = row.measure()
+            ours.append(measured["value"])
+            details.append(measured["outcome"])
+            continue
         details.append(run(row, lambda: Vellum(**row.settings), ours))
-        if row.peer and with_peer:
+        if row.beside:
+            theirs.append(row.beside())
+        elif row.peer and with_peer:
             run(row, Orthanc, theirs)
     return {
         "name": row.name,
@@ -175,7 +182,7 @@ def keep(results: list, limits: dict):
     order = {row.name: at for at, row in enumerate(rows(True))}
     merged.sort(key=lambda row: order.get(row["name"], len(order)))
     RESULTS.write_text(json.dumps({"limits": limits, "rows": merged}, indent=1, ensure_ascii=False) + "\n")
-    lines = ["| what | Orthanc | Vellum | ratio | share of the limit | wanted | commit |", "|---|---|---|---|---|---|---|"]
+    lines = ["| what | peer | Vellum | ratio | share of the limit | wanted | commit |", "|---|---|---|---|---|---|---|"]
     lines += ["| " + " | ".join([*cells(row), row["commit"]]) + " |" for row in merged]
     limit_lines = [f"- {name.replace('_', ' ')}: {value:,.1f}" for name, value in limits.items()]
     text = README.read_text() if README.exists() else f"# Benches\n\n{BEGIN}\n{END}\n"

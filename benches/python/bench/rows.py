@@ -4,17 +4,23 @@ A row measures one server and gives one number of its unit; whether more or less
 measured on fresh data, alternately, in as many rounds as the form asks for.
 """
 
+import json
+import shutil
+import subprocess
+import tempfile
+import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Callable, Optional
 
-from .servers import Server, Vellum, qido, store, stow, wado
+from .servers import Server, Vellum, program, qido, store, stow, target, wado
 
 
 @dataclass
 class Row:
     name: str
     unit: str
-    # Each measures on a server that was started for it; several numbers may come of one run.
+    # Each measures on a server that was started for it (where `alone`: without one).
     measure: Callable
     target: str
     more_is_better: bool = True
@@ -23,6 +29,10 @@ class Row:
     # Which of the machine's limits (benches/src/bin/limits.rs) this could reach at most, in the same unit.
     limit: Optional[str] = None
     settings: dict = field(default_factory=dict)
+    # What an ordinary program takes for the same, instead of a peer.
+    beside: Optional[Callable] = None
+    # Measured without a server.
+    alone: bool = False
 
 
 SEEDS = iter(range(1, 1_000_000))
@@ -95,6 +105,95 @@ def frame(server: Server) -> dict:
     return {"value": outcome["latency_ms"]["p99"], "outcome": outcome}
 
 
+def written_for_each(**options):
+    def measure(server: Server) -> dict:
+        outcome = store(server, seed=next(SEEDS), **options)
+        return {"value": outcome["server"]["disk_written"] / options["count"] / 1000, "outcome": outcome}
+
+    return measure
+
+
+def busy_memory(server: Server) -> dict:
+    outcome = store(server, seed=next(SEEDS), connections=32, count=2000)
+    return {"value": outcome["server"]["peak_rss_mib"], "outcome": outcome}
+
+
+class CtFiles:
+    """Files of CT instances, made once and taken in again and again."""
+
+    def __init__(self, studies: int, study_size: int):
+        self.studies, self.study_size, self.folder = studies, study_size, None
+
+    def made(self) -> Path:
+        if self.folder is None:
+            self.folder = tempfile.TemporaryDirectory(prefix="ct-", dir=target() / "bench-data")
+            shape = ["--studies", str(self.studies), "--instances", str(self.study_size)]
+            subprocess.run([program("gen"), "ct", *shape, "--to", self.folder.name], check=True, stdout=subprocess.DEVNULL)
+            subprocess.run(["sync"], check=True)
+        return Path(self.folder.name)
+
+    def taken_in(self, server: Vellum) -> dict:
+        seconds = server.take_in(self.made())
+        return {"value": seconds, "outcome": {"seconds": seconds}}
+
+    def hashed_and_copied(self) -> float:
+        files = sorted(path for path in self.made().rglob("*") if path.is_file())
+        copies = Path(tempfile.mkdtemp(prefix="copies-", dir=target() / "bench-data"))
+        begin = time.monotonic()
+        subprocess.run(["openssl", "dgst", "-sha256", *map(str, files)], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(["cp", "-r", str(self.made()), str(copies)], check=True)
+        subprocess.run(["sync"], check=True)
+        seconds = time.monotonic() - begin
+        shutil.rmtree(copies)
+        return seconds
+
+
+class LargeCatalog:
+    """A catalog filled once; several rows read off it."""
+
+    def __init__(self, instances: int, study_size: int):
+        self.instances, self.study_size, self.outcome = instances, study_size, None
+
+    def measured(self) -> dict:
+        if self.outcome is None:
+            folder = Path(tempfile.mkdtemp(prefix="catalog-", dir=target() / "bench-data"))
+            size = ["--instances", str(self.instances), "--study-size", str(self.study_size)]
+            ran = subprocess.run(
+                [program("catalog"), *size, "--on", str(folder / "catalog")], check=True, capture_output=True, text=True
+            )
+            self.outcome = json.loads(ran.stdout)
+            shutil.rmtree(folder)
+        return self.outcome
+
+    def value(self, of: Callable) -> Callable:
+        return lambda: {"value": of(self.measured()), "outcome": self.measured()}
+
+
+def worst_p99(outcome: dict) -> float:
+    return max(latencies["p99"] for latencies in outcome["searches_ms"].values())
+
+
+def rebuilt(shape: str, studies: int, study_size: int, of: Callable):
+    def measure(server: Vellum) -> dict:
+        seed = next(SEEDS)
+        stow(
+            server, seed=seed, connections=4, per_request=10, count=studies * study_size, study_size=study_size, shape=shape
+        )
+        server.settle()
+        outcome = {**server.rebuild(), "stored_bytes": server.stored_bytes()}
+        return {"value": of(outcome), "outcome": outcome}
+
+    return measure
+
+
+def started_again(server: Vellum) -> dict:
+    seed = next(SEEDS)
+    stow(server, seed=seed, connections=4, per_request=50, count=20_000, study_size=1, shape="sr")
+    server.settle()
+    seconds = server.start_again()
+    return {"value": seconds, "outcome": {"seconds": seconds}}
+
+
 def large_object(by):
     def measure(server: Server) -> dict:
         outcome = by(server, seed=next(SEEDS), count=1, study_size=1, shape="two-gib", prepared=1)
@@ -134,6 +233,9 @@ def queries(studies: int):
 def rows(full: bool) -> list:
     burst = 1000 if full else 400
     small = 4000 if full else 1500
+    files = CtFiles(20, 100 if full else 25)
+    catalog = LargeCatalog(10_000_000 if full else 1_000_000, 500)
+    studies = LargeCatalog(1_000_000, 1)
     return [
         Row("C-STORE 526 KB, 1 association", "/s", c_store(connections=1, count=burst // 2), "≥ 2 ×"),
         Row(
@@ -152,10 +254,19 @@ def rows(full: bool) -> list:
         Row("C-STORE 8 KB, 4 associations", "/s", c_store(connections=4, count=small, shape="small"), "≥ 4 ×"),
         Row("C-STORE 8 KB, 32 associations", "/s", c_store(connections=32, count=small * 2, shape="small"), "≥ 8 ×"),
         Row(
+            "C-STORE 8 KB, 4 associations, written for each", "KB",
+            written_for_each(connections=4, count=small, shape="small"), "≤ 40 KB", more_is_better=False,
+        ),
+        Row("C-STORE 526 KB, 32 associations, memory", "MiB", busy_memory, "≤ 400 MiB", more_is_better=False, peer=False),
+        Row(
+            f"import of {20 * files.study_size:,} × 526 KB, beside openssl, cp and sync", "s", files.taken_in, "≤ 1.5 ×",
+            more_is_better=False, beside=files.hashed_and_copied,
+        ),
+        Row(
             "C-STORE 2 GiB multi-frame", "s", large_object(store), "≤ 12 s", more_is_better=False, quick=False
         ),
         Row(
-            "the same, memory", "MiB", large_object_memory(store), "≤ 200 MiB", more_is_better=False, quick=False
+            "C-STORE 2 GiB multi-frame, memory", "MiB", large_object_memory(store), "≤ 200 MiB", more_is_better=False, quick=False
         ),
         Row(
             "STOW-RS 2 GiB multi-frame, memory", "MiB", large_object_memory(stow), "≤ 200 MiB", more_is_better=False,
@@ -164,7 +275,7 @@ def rows(full: bool) -> list:
         Row("STOW-RS 526 KB, 4 connections, 10 a request", "/s", stow_rs(connections=4, per_request=10, count=burst), "≥ 2.5 ×"),
         Row("STOW-RS 8 KB, 4 connections, 1 a request", "/s", stow_rs(connections=4, count=small, shape="small"), "≥ 4 ×"),
         Row("WADO-RS study of 200 × 526 KB", "MB/s", study_download, "≥ 0.8 ×"),
-        Row("the same, first byte", "ms", first_byte, "≤ 20 ms", more_is_better=False),
+        Row("WADO-RS study of 200 × 526 KB, first byte", "ms", first_byte, "≤ 20 ms", more_is_better=False),
         Row("WADO-RS single instances, 4 connections", "/s", single_instances, "≥ 1.3 ×"),
         Row("64 study downloads at once, memory", "MiB", many_downloads, "≤ 400 MiB", more_is_better=False, quick=False, peer=False),
         Row("metadata of a series of 1,000, p99 and first", "ms", metadata, "≤ 50 ms", more_is_better=False),
@@ -172,5 +283,42 @@ def rows(full: bool) -> list:
         Row(
             f"QIDO-RS, {'100,000' if full else '5,000'} studies, worst p99", "ms", queries(100_000 if full else 5000),
             "≤ 10 ms", more_is_better=False,
+        ),
+        Row(
+            f"catalog of {catalog.instances:,} instances in studies of 500, applied in the last tenth", "/s",
+            catalog.value(lambda found: found["filled"]["instances_per_s_in_the_last_tenth"]), "≥ 30,000", alone=True,
+        ),
+        Row(
+            f"catalog of {catalog.instances:,} instances, disk an instance", "B", catalog.value(lambda found: found["disk_bytes_per_instance"]), "≤ 204",
+            more_is_better=False, alone=True,
+        ),
+        Row(
+            f"catalog of {catalog.instances:,} instances, opened again", "s", catalog.value(lambda found: found["reopened_s"]), "≤ 10 s", more_is_better=False,
+            alone=True,
+        ),
+        Row(
+            "catalog of 1,000,000 studies, worst search, p99", "ms", studies.value(worst_p99), "≤ 20 ms",
+            more_is_better=False, quick=False, alone=True,
+        ),
+        Row(
+            "catalog of 1,000,000 studies, opened again", "s", studies.value(lambda found: found["reopened_s"]), "≤ 10 s", more_is_better=False,
+            quick=False, alone=True,
+        ),
+        Row(
+            "catalog of 1,000,000 studies, memory", "MiB", studies.value(lambda found: found["process"]["peak_rss_mib"]), "≤ 1 GiB",
+            more_is_better=False, quick=False, alone=True,
+        ),
+        Row(
+            "rebuild of 20,000 instances of 8 KB", "/s",
+            rebuilt("small", 40, 500, lambda found: found["versions"] / found["seconds"]), "≥ 50,000", quick=False, peer=False,
+        ),
+        Row(
+            "rebuild of CT studies, bytes read", "%",
+            rebuilt("ct", 4, 250, lambda found: 100 * found["bytes"] / found["stored_bytes"]), "< 2 %",
+            more_is_better=False, quick=False, peer=False,
+        ),
+        Row(
+            "start with 20,000 studies to the first answer", "s", started_again, "≤ 10 s", more_is_better=False, quick=False,
+            peer=False,
         ),
     ]
