@@ -16,11 +16,16 @@ impl<K: Ord, V> Smallest<K, V> {
         Self { after, limit, kept: BTreeMap::new() }
     }
 
+    /// Whether something with this key would be kept.
+    pub(super) fn wants(&self, key: &K) -> bool {
+        let full = self.kept.len() >= self.limit;
+        let behind = self.after.as_ref().is_some_and(|after| key <= after);
+        !behind && !(full && self.kept.last_key_value().is_none_or(|(last, _)| key >= last))
+    }
+
     /// Offers a thing.
     pub(super) fn offer(&mut self, key: K, make: impl FnOnce() -> V) {
-        let full = self.kept.len() >= self.limit;
-        let behind = self.after.as_ref().is_some_and(|after| key <= *after);
-        if behind || (full && self.kept.last_key_value().is_none_or(|(last, _)| key >= *last)) {
+        if !self.wants(&key) {
             return;
         }
         self.kept.insert(key, make());

@@ -207,6 +207,7 @@ impl Holdings {
             unsealed,
             || after.clone(),
             wanted,
+            |_, _| false,
             |instance| {
                 let version = instance.current()?;
                 let values = InstanceValues { version };

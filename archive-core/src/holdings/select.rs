@@ -5,10 +5,11 @@ use std::sync::Arc;
 use dicom_dictionary_std::tags;
 use serde::{Deserialize, Serialize};
 
+use super::collect::Smallest;
 use super::cursor;
 use super::find::number_of;
 use super::{Holdings, HoldingsError};
-use crate::catalog::versions::{HeldVersion, Place, ReceiptFacts};
+use crate::catalog::versions::{Facts, HeldVersion, Place, ReceiptFacts};
 use crate::identifiers::{ReceiptNumber, SeriesUid, SopUid, StudyUid};
 
 /// Versions on one page.
@@ -81,7 +82,11 @@ impl Holdings {
             let begin = || None;
             // The instance that the last page ended in may have nothing left.
             let wanted = SELECT_VERSIONS_MAX + 2;
-            let found = self.instances(&selected.study, series, unsealed, begin, wanted, |instance| {
+            let passes = |facts: &Facts, kept: &Smallest<_, _>| {
+                let key = (facts.keys.series.clone(), instance_number(facts), facts.keys.sop.clone());
+                start.as_ref().is_some_and(|start| key < *start) || !kept.wants(&key)
+            };
+            let found = self.instances(&selected.study, series, unsealed, begin, wanted, passes, |instance| {
                 let versions = keyed(selected, instance)?;
                 let Key(series, number, sop, ..) = versions.first().map(|(key, _)| key.clone())?;
                 let key = (series, number, sop);
@@ -120,7 +125,7 @@ fn keyed(
     instance: &crate::catalog::versions::ResolvedInstance,
 ) -> Option<Vec<(Key, HeldVersion)>> {
     let current = instance.current()?;
-    let number = number_of(current.facts.elements.get(tags::INSTANCE_NUMBER).cloned());
+    let number = instance_number(&current.facts);
     let (series, sop) = (&current.facts.keys.series, &current.facts.keys.sop);
     let meant = instance.versions.iter().filter(|version| version.current || selected.all_versions);
     let mut found: Vec<(Key, HeldVersion)> = meant
@@ -131,6 +136,10 @@ fn keyed(
         .collect();
     found.sort_by(|a, b| a.0.cmp(&b.0));
     Some(found)
+}
+
+fn instance_number(facts: &Facts) -> i64 {
+    number_of(facts.elements.get(tags::INSTANCE_NUMBER).cloned())
 }
 
 fn page_of(mut keys: Vec<(Key, HeldVersion)>) -> HeldPage {
