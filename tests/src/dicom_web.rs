@@ -75,3 +75,71 @@ fn header(from: &mut BufReader<TcpStream>) -> io::Result<String> {
         }
     }
 }
+
+/// An answer as it came.
+#[derive(Debug)]
+pub struct Answer {
+    /// Status code.
+    pub status: u16,
+    /// Header fields, as they came.
+    pub header: String,
+    /// The body, up to where the connection ended.
+    pub body: Vec<u8>,
+}
+
+/// Asks for something small, without a body, and waits for the whole answer.
+///
+/// # Errors
+/// When the archive is gone before the header of the answer was there, or less came than was announced.
+pub fn ask(to: SocketAddr, method: &str, path: &str) -> io::Result<Answer> {
+    let mut stream = TcpStream::connect(to)?;
+    // HTTP/1.0: the body comes without chunks and ends with the connection.
+    let accept = "Accept: multipart/related; type=\"application/dicom\"; transfer-syntax=*, */*";
+    write!(stream, "{method} {path} HTTP/1.0\r\nHost: {to}\r\n{accept}\r\nContent-Length: 0\r\n\r\n")?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n").ok_or(io::ErrorKind::UnexpectedEof)?;
+    let header = String::from_utf8_lossy(answer.get(..end).unwrap_or_default()).into_owned();
+    let status = header.get(9..12).and_then(|digits| digits.parse().ok()).ok_or(io::ErrorKind::InvalidData)?;
+    Ok(Answer { status, header, body: answer.split_off(end + 4) })
+}
+
+/// The files of a study by WADO-RS; none where it is not known.
+///
+/// # Errors
+/// When the archive is gone, breaks off, or answers anything but 200 and 404.
+pub fn study(from: SocketAddr, study: &str) -> io::Result<Vec<Vec<u8>>> {
+    let answer = ask(from, "GET", &format!("/dicom-web/studies/{study}"))?;
+    let broken = |what: &str| io::Error::other(format!("study {study}: {what}: {}", answer.header));
+    match answer.status {
+        200 => parts(&answer).ok_or_else(|| broken("not the parts that were announced")),
+        404 => Ok(Vec::new()),
+        _ => Err(broken("refused")),
+    }
+}
+
+/// The parts of a multipart answer (RFC 2046 §5.1); `None` where it does not end with its last delimiter.
+fn parts(answer: &Answer) -> Option<Vec<Vec<u8>>> {
+    let (_, boundary) = answer.header.split_once("boundary=")?;
+    let boundary = boundary.split(['\r', ';']).next()?.trim_matches('"');
+    let delimiter = format!("\r\n--{boundary}").into_bytes();
+    let body = [b"\r\n".as_slice(), &answer.body].concat();
+    let mut borders = Vec::new();
+    let mut at = 0;
+    while let Some(found) = body.get(at..)?.windows(delimiter.len()).position(|piece| piece == delimiter) {
+        borders.push(at + found);
+        at += found + delimiter.len();
+    }
+    let last = borders.last()? + delimiter.len();
+    if body.get(last..last + 2) != Some(b"--".as_slice()) {
+        return None;
+    }
+    let pieces = borders.windows(2).map(|two| body.get(two[0] + delimiter.len()..two[1]));
+    let mut parts = Vec::new();
+    for piece in pieces {
+        let piece = piece?;
+        let content = piece.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
+        parts.push(piece.get(content..)?.to_vec());
+    }
+    Some(parts)
+}

@@ -17,7 +17,13 @@ impl Image {
     #[must_use]
     pub fn fresh(bytes: u64, not_tested: &str) -> Option<Self> {
         let beside = crate::vellum::program().parent().map(|folder| folder.join("test-data"))?;
-        std::fs::create_dir_all(&beside).expect("a folder");
+        Self::fresh_in(&beside, bytes, not_tested)
+    }
+
+    /// As [`Image::fresh`], in a folder of the caller's choice.
+    #[must_use]
+    pub fn fresh_in(beside: &std::path::Path, bytes: u64, not_tested: &str) -> Option<Self> {
+        std::fs::create_dir_all(beside).expect("a folder");
         let folder = tempfile::tempdir_in(beside).expect("a folder");
         let image = folder.path().join("disk.img");
         std::fs::File::create(&image).and_then(|file| file.set_len(bytes)).expect("an image");

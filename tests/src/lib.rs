@@ -10,15 +10,20 @@
 )]
 
 pub mod association;
+pub mod campaign;
 pub mod corpus;
+pub mod crashes;
 pub mod dicom_web;
+pub mod fault_at;
 pub mod generate;
 pub mod image;
 pub mod lossy_proxy;
 pub mod oracle;
 pub mod peers;
+pub mod power;
 pub mod s3_server;
 pub mod scripted_server;
 pub mod sender;
+pub mod traced;
 pub mod vellum;
 pub mod whole_slide;

@@ -95,10 +95,16 @@ impl Sending {
     /// Begins to send files, as [`crate::generate`] makes them.
     #[must_use]
     pub fn start(door: Door, files: Vec<Vec<u8>>) -> Self {
+        Self::start_by(CONNECTIONS, door, files)
+    }
+
+    /// As [`Sending::start`], over so many connections, or associations, at once.
+    #[must_use]
+    pub fn start_by(connections: usize, door: Door, files: Vec<Vec<u8>>) -> Self {
         let queue = Arc::new(Mutex::new(files.into_iter()));
         let tally = Arc::new(Mutex::new(Tally::default()));
         let (told, acknowledgements) = mpsc::channel();
-        let threads = (0..CONNECTIONS).map(|_| {
+        let threads = (0..connections).map(|_| {
             let one = One { door, queue: Arc::clone(&queue), tally: Arc::clone(&tally), acknowledged: told.clone() };
             std::thread::spawn(move || match door {
                 Door::Stow(to) => one.by_stow(to),

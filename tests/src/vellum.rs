@@ -27,12 +27,21 @@ pub fn program() -> PathBuf {
     if let Some(path) = std::env::var_os("VELLUM_BIN") {
         return path.into();
     }
+    built("vellum")
+}
+
+/// A program of the workspace that cargo built beside this test.
+///
+/// # Panics
+/// When it is not there.
+#[must_use]
+pub fn built(name: &str) -> PathBuf {
     let mut folder = std::env::current_exe().expect("the test knows its own path");
     folder.pop();
     if folder.ends_with("deps") {
         folder.pop();
     }
-    let path = folder.join("vellum");
+    let path = folder.join(name);
     assert!(path.exists(), "{} is not built: run `cargo build` first", path.display());
     path
 }
@@ -54,7 +63,16 @@ impl DataFolder {
     /// When the disk fails, or a bucket is asked for and cannot be had.
     #[must_use]
     pub fn fresh() -> Self {
-        let temporary = tempfile::tempdir_in(scratch()).expect("a temporary folder");
+        Self::fresh_in(&scratch())
+    }
+
+    /// As [`DataFolder::fresh`], below a folder of the test's own choice.
+    ///
+    /// # Panics
+    /// As there.
+    #[must_use]
+    pub fn fresh_in(folder: &Path) -> Self {
+        let temporary = tempfile::tempdir_in(folder).expect("a temporary folder");
         let path = temporary.path().join("data");
         let wants_bucket = std::env::var_os("VELLUM_TEST_STORE").is_some_and(|store| store == "s3");
         let bucket =
@@ -212,12 +230,14 @@ impl Server {
     /// When it ends before, with what it logged.
     #[must_use]
     pub fn start(mut command: Command) -> Self {
-        let mut child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the program starts");
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
+        let mut server = Self::of(child.expect("the program starts"));
+        assert!(server.becomes_ready(), "no start:\n{}", server.seen.join("\n"));
+        server
+    }
+
+    /// A server that was started just now; its log comes by its standard error.
+    pub(crate) fn of(mut child: Child) -> Self {
         let stderr = child.stderr.take().expect("standard error is a pipe");
         let (sender, log) = mpsc::channel();
         std::thread::spawn(move || {
@@ -228,14 +248,18 @@ impl Server {
             }
         });
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut server = Self { child, log, seen: Vec::new(), http: nowhere, dimse: nowhere };
-        let ready = server.wait_for("ready").unwrap_or_else(|| panic!("no start:\n{}", server.seen.join("\n")));
+        Self { child, log, seen: Vec::new(), http: nowhere, dimse: nowhere }
+    }
+
+    /// Waits until it is ready; `false` when it ends before.
+    pub(crate) fn becomes_ready(&mut self) -> bool {
+        let Some(ready) = self.wait_for("ready") else { return false };
         let address = |key: &str| {
             let text = ready.pointer(&format!("/fields/{key}")).and_then(Value::as_str).expect("an address");
             text.parse().expect("an address")
         };
-        (server.http, server.dimse) = (address("http"), address("dimse"));
-        server
+        (self.http, self.dimse) = (address("http"), address("dimse"));
+        true
     }
 
     /// Waits for a log line with this message; `None` when the server ends first.

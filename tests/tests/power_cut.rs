@@ -9,15 +9,12 @@
 //! acknowledged after the ioctl had begun 13 were gone, of 1,258 acknowledged before it none.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use system_tests::generate::{Generator, Numbers};
 use system_tests::image::Image;
 use system_tests::oracle::{gives_back, holds, rounds, serve};
-use system_tests::peers;
+use system_tests::power::Switch;
 use system_tests::sender::{Door, Sending, Tally};
 use system_tests::vellum::DataFolder;
 
@@ -27,31 +24,6 @@ const IMAGE_BYTES: u64 = 1 << 30;
 const CUTS_PER_ARCHIVE: usize = 10;
 /// The longest time from the first acknowledgement to the cut.
 const LONGEST: Duration = Duration::from_millis(1200);
-
-/// A switch that waits to be thrown.
-struct Switch(Child);
-
-impl Switch {
-    fn ready(mount_point: &Path, flag: u64) -> Self {
-        let mut child = Command::new("python3")
-            .arg(peers::script("shut_down_file_system.py"))
-            .arg(mount_point)
-            .arg(flag.to_string())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("python3");
-        let mut line = String::new();
-        BufReader::new(child.stdout.as_mut().expect("a pipe")).read_line(&mut line).expect("a line");
-        assert_eq!(line, "ready\n");
-        Self(child)
-    }
-
-    fn throw(mut self) {
-        self.0.stdin.take().expect("a pipe").write_all(b"now\n").expect("the switch listens");
-        assert!(self.0.wait().expect("the switch").success(), "the file system was not shut down");
-    }
-}
 
 /// An archive on a disk whose power is cut again and again, and the list of what went in.
 struct Trial {
