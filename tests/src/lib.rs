@@ -13,6 +13,7 @@ pub mod association;
 pub mod campaign;
 pub mod corpus;
 pub mod crashes;
+pub mod damage;
 pub mod dicom_web;
 pub mod fault_at;
 pub mod generate;

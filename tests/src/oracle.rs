@@ -71,7 +71,10 @@ fn exported(data: &DataFolder, what: &[&str], tally: &Tally) -> Vec<Digest> {
 }
 
 fn scratch() -> PathBuf {
-    crate::vellum::program().parent().map(|folder| folder.join("test-data")).expect("the folder of the program")
+    let folder = crate::vellum::program().parent().map(|folder| folder.join("test-data"));
+    let folder = folder.expect("the folder of the program");
+    std::fs::create_dir_all(&folder).expect("a folder for temporary files");
+    folder
 }
 
 /// Everything that can be found, level by level, in one order.

@@ -98,7 +98,11 @@ impl Summary {
         if self.flip_count() > 0 {
             words.push(format!("{} flips", self.flip_count()));
         }
-        words.push(format!("{} acknowledged, {} lost, {} wrong", self.acknowledged, self.lost, self.wrong));
+        if self.crashes.is_empty() {
+            words.push(format!("{} wrong", self.wrong));
+        } else {
+            words.push(format!("{} acknowledged, {} lost, {} wrong", self.acknowledged, self.lost, self.wrong));
+        }
         words.join("; ")
     }
 }
