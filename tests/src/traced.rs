@@ -11,7 +11,7 @@ use crate::fault_at::{Plan, Site};
 use crate::vellum::{DataFolder, Server, built};
 
 /// How long an answer of the tracer, or an end, may take before a test gives up.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Whether a server can be traced here; says so where it cannot.
 #[must_use]

@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::s3_server::S3Server;
 
 /// How long a start may take before a test gives up; machines under load are slow, nothing is measured by it.
-const START_PATIENCE: Duration = Duration::from_secs(120);
+const START_PATIENCE: Duration = Duration::from_secs(600);
 
 /// How often a process that is ending is looked at.
 const ENDING_POLL: Duration = Duration::from_millis(10);
@@ -159,6 +159,13 @@ impl DataFolder {
     pub fn serve(&self) -> Server {
         Server::start(self.command(["serve"]))
     }
+}
+
+/// A folder in memory, where there is one: for what is killed and never loses power, a disk's syncs are not needed.
+#[must_use]
+pub fn in_memory() -> PathBuf {
+    let memory = PathBuf::from("/dev/shm");
+    if memory.is_dir() { memory } else { scratch() }
 }
 
 /// The folder for temporary files; the disk of the build, for /tmp may be in memory.

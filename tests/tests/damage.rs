@@ -5,13 +5,14 @@
 
 use system_tests::damage::{Kind, Specimen};
 use system_tests::generate::{Generator, Numbers};
+use system_tests::vellum::in_memory;
 
 /// Flips of each kind.
 const FLIPS: usize = 120;
 
 async fn flips(kind: Kind) {
     let mut make = Generator::new(Numbers::announced(kind.name()));
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir_in(in_memory()).unwrap();
     let specimen = Specimen::make(kind, folder.path(), &mut make).await;
     let all = specimen.flips();
     let mut broken = Vec::new();

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use archive_core::entropy::{Entropy as _, SystemEntropy};
 use system_tests::campaign::{Options, parts, run};
 use system_tests::traced::can_trace;
+use system_tests::vellum::in_memory;
 
 const HELP: &str = "\
 Crashes the real program at every call that changes a file, cuts the power of its disk, and flips bytes in what it wrote;
@@ -26,7 +27,6 @@ fn main() -> ExitCode {
     if SystemEntropy.fill(&mut seed).is_err() {
         return refused("no randomness: give a --seed");
     }
-    let in_memory = PathBuf::from("/dev/shm");
     let beside = system_tests::vellum::program().parent().map(|folder| folder.join("test-data")).unwrap_or_default();
     let mut options = Options {
         crashes: 10_000,
@@ -35,7 +35,7 @@ fn main() -> ExitCode {
         seed: u64::from_le_bytes(seed),
         only: String::new(),
         lanes: 2,
-        folder: if in_memory.is_dir() { in_memory } else { beside.clone() },
+        folder: in_memory(),
         images: beside,
     };
     let mut lists = false;

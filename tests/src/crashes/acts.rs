@@ -35,6 +35,8 @@ impl Yard {
         self.study.clone_from(&study);
         let of_study = |make: &mut Generator, first| make.files(&study, first, 2, SMALL);
         match self.phase {
+            // What is sealed leaves the journal when a new segment begins.
+            Phase::Receive | Phase::ReceiveMirrored => self.seal_what_is_left(server),
             Phase::Seal | Phase::SealInTwo | Phase::Copy | Phase::Stop => {
                 self.seal_what_is_left(server);
                 let files = of_study(make, 0);
@@ -153,7 +155,7 @@ impl Yard {
 
 /// The lagging store is given what it lacks before calls are counted.
 fn wait_for_copies(server: &Server) {
-    for _ in 0..10_000 {
+    for _ in 0..200_000 {
         if is_copied(server) {
             return;
         }
@@ -162,7 +164,7 @@ fn wait_for_copies(server: &Server) {
     panic!("the lagging store is never complete");
 }
 
-fn seal(server: &Server) {
+pub(super) fn seal(server: &Server) {
     let sealed = dicom_web::ask(server.http, "POST", "/api/v1/seal?now=true").expect("an answer");
     let said = String::from_utf8_lossy(&sealed.body).into_owned();
     assert!(sealed.status == 200 && said.contains("\"failed\":[]"), "{}\n{said}", sealed.header);

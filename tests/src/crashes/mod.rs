@@ -10,4 +10,4 @@ mod phase;
 mod yard;
 
 pub use phase::Phase;
-pub use yard::{Crash, Verdict, Yard};
+pub use yard::{Crash, Faulted, Verdict, Yard};

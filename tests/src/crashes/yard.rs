@@ -37,6 +37,17 @@ pub struct Crash {
     pub verdict: Verdict,
 }
 
+/// What a round of errors did.
+#[derive(Debug)]
+pub struct Faulted {
+    /// The calls that failed.
+    pub at: Vec<Site>,
+    /// The archive ended by itself, and said why.
+    pub has_ended: bool,
+    /// What was found of what the round before had left, and of this one.
+    pub verdict: Verdict,
+}
+
 /// What came back, compared with the list.
 #[derive(Clone, Debug, Default)]
 pub struct Verdict {
@@ -183,29 +194,76 @@ impl Yard {
         end.hits.into_iter().next().filter(|_| !is_ready)
     }
 
+    /// One round in which calls fail: starts, brings the phase about while the plan is in force, and takes it back. Then the
+    /// archive must give back what it acknowledged and seal what it has, or have ended by itself, with a reason; it is
+    /// killed, and the next start compares.
+    ///
+    /// # Panics
+    /// When it does neither.
+    pub fn round_of_errors(&mut self, make: &mut Generator, plan: &Plan) -> Faulted {
+        let (mut traced, mut verdict) = self.serve();
+        self.prepare(make, &traced.server);
+        assert!(traced.arm(plan), "it ended before the phase began");
+        let acting = self.begin(make, &traced.server);
+        self.finish(acting);
+        let has_ended = !traced.arm(&Plan::list()) || !self.recovers(&mut traced, &mut verdict);
+        let end = if has_ended { traced.end() } else { traced.kill() };
+        if has_ended {
+            let said = end.log.join("\n");
+            assert!(end.how.starts_with("exit code ") && end.how != "exit code 0", "{}:\n{said}", end.how);
+            assert!(said.contains("the archive cannot go on"), "it ended without a reason:\n{said}");
+        }
+        Faulted { at: end.hits, has_ended, verdict }
+    }
+
+    /// Whether the archive goes on now that calls do not fail any more; `false` when it ends.
+    fn recovers(&mut self, traced: &mut Traced, verdict: &mut Verdict) -> bool {
+        wait_until_complete(traced);
+        let Ok(files) = dicom_web::study(traced.server.http, &self.study) else { return false };
+        if let Some(tally) = self.new.get(&self.study) {
+            verdict.add(compared(&files, tally));
+        }
+        let Ok(sealed) = dicom_web::ask(traced.server.http, "POST", "/api/v1/seal?now=true") else { return false };
+        let said = String::from_utf8_lossy(&sealed.body).into_owned();
+        // A journal that has stopped serves reads until the process has ended.
+        let status = dicom_web::ask(traced.server.http, "GET", "/api/v1/status");
+        let Ok(status) = status.map(|status| String::from_utf8_lossy(&status.body).into_owned()) else { return false };
+        if !status.contains("\"not_receiving\":null") {
+            return false;
+        }
+        assert!(sealed.status == 200 && said.contains("\"failed\":[]"), "it does not go on: {}\n{said}", sealed.header);
+        true
+    }
+
     pub(super) fn sent(&mut self, study: &str, tally: Tally) {
-        assert!(tally.refused.is_empty(), "refused: {:?}", tally.refused);
         self.tally.add(tally.clone());
         self.new.entry(study.to_owned()).or_default().add(tally);
     }
 
-    /// Starts it once more and looks at everything that must hold; gives what was found of the last crash.
+    /// Starts it once more, and has it receive and seal; gives what was found of the last crash. What was staged by
+    /// processes that ended is swept by the first write.
+    ///
+    /// # Panics
+    /// When it cannot.
+    pub fn still_works(&mut self, make: &mut Generator) -> Verdict {
+        let (traced, verdict) = self.serve();
+        let study = make.study();
+        let tally = send_by(Door::CStore(traced.server.dimse), make.files(&study, 0, 2, 512));
+        self.sent(&study, tally);
+        super::acts::seal(&traced.server);
+        assert_eq!(traced.stop().how, "exit code 0");
+        verdict
+    }
+
+    /// As [`Yard::still_works`]; then looks at everything that must hold.
     ///
     /// # Panics
     /// With what does not hold.
     pub fn end(&mut self, make: &mut Generator) -> Verdict {
-        let (traced, verdict) = self.serve();
+        let verdict = self.still_works(make);
         if !verdict.is_good() {
             return verdict;
         }
-        // It can still receive and seal; and what was staged by processes that ended is swept by the first write.
-        let study = make.study();
-        let tally = send_by(Door::CStore(traced.server.dimse), make.files(&study, 0, 2, 512));
-        self.sent(&study, tally);
-        let sealed = dicom_web::ask(traced.server.http, "POST", "/api/v1/seal?now=true").expect("an answer");
-        let said = String::from_utf8_lossy(&sealed.body).into_owned();
-        assert!(sealed.status == 200 && said.contains("\"failed\":[]"), "{}\n{said}", sealed.header);
-        assert_eq!(traced.stop().how, "exit code 0");
         let when = format!("{} after {} crashes", self.phase, self.crashes);
         holds(&self.data, &self.tally, &when);
         nothing_is_left_over(&self.data, &when);
@@ -214,7 +272,7 @@ impl Yard {
 }
 
 fn wait_until_complete(traced: &Traced) {
-    for _ in 0..2400 {
+    for _ in 0..100_000 {
         // It may be killed while it makes its catalog.
         let Ok(answer) = dicom_web::ask(traced.server.http, "GET", "/api/v1/status") else { return };
         let status: serde_json::Value = serde_json::from_slice(&answer.body).expect("JSON");
