@@ -19,6 +19,7 @@ pub mod fault_at;
 pub mod generate;
 pub mod image;
 pub mod lossy_proxy;
+pub mod meddling_proxy;
 pub mod oracle;
 pub mod peers;
 pub mod power;

@@ -159,7 +159,8 @@ fn i3_a_catalog_that_cannot_be_written_loses_nothing_and_follows_when_it_can() {
     for error in [Errno::EIO, Errno::ENOSPC] {
         let mut yard = Yard::of(DataFolder::fresh_in(&in_memory()), Phase::Seal);
         assert!(yard.round(&mut make, &Plan::list(), || {}).verdict.is_good());
-        let plan = Plan { what: What::Fail(error as i32), first: 1, last: 1, call: None, place: Some("catalog/*".into()) };
+        let plan =
+            Plan { what: What::Fail(error as i32), first: 1, last: 1, call: None, place: Some("catalog/*".into()) };
         let round = yard.round_of_errors(&mut make, &plan);
         assert!(round.verdict.is_good() && !round.at.is_empty(), "{error}: {round:?}");
         assert!(yard.end(&mut make).is_good(), "{error}");

@@ -108,11 +108,11 @@ impl Archive {
 
     /// A damaged catalog is put aside and rebuilt; whoever asked is told to come back.
     fn checked<T>(&self, outcome: Result<T, HoldingsError>) -> Result<T, ArchiveError> {
-        if let Err(HoldingsError::Catalog(error)) = &outcome
-            && error.wants_rebuild()
-        {
-            self.catalog_is_damaged();
-            return Err(ArchiveError::Rebuilding { percent: 0, retry_after_seconds: 30 });
+        if let Err(HoldingsError::Catalog(error)) = &outcome {
+            self.catalog_failed(error);
+            if error.wants_rebuild() {
+                return Err(ArchiveError::Rebuilding { percent: 0, retry_after_seconds: 30 });
+            }
         }
         Ok(outcome?)
     }

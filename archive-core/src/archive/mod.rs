@@ -260,9 +260,7 @@ impl Archive {
         let done = tokio::task::spawn_blocking(move || work(holdings.catalog())).await;
         let done = done.map_err(|error| ArchiveError::internal("working on the catalog", error))?;
         done.map_err(|error| {
-            if error.wants_rebuild() {
-                self.catalog_is_damaged();
-            }
+            self.catalog_failed(&error);
             ArchiveError::internal("the catalog", error)
         })
     }

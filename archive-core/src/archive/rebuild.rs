@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use super::Archive;
 use super::error::ArchiveError;
 use crate::caller::Caller;
+use crate::catalog::CatalogError;
 use crate::ledger::Recorded;
 use crate::ledger::entry::EntryBody;
 use crate::reading::ReadError;
@@ -162,6 +163,17 @@ impl Archive {
     /// [`ArchiveError::Rebuilding`].
     pub fn must_be_whole(&self) -> Result<(), ArchiveError> {
         if self.rebuild.progress().is_some() { Err(self.rebuilding()) } else { Ok(()) }
+    }
+
+    /// What follows from an error of the catalog: one that is damaged is made anew while the archive goes on. Where the disk
+    /// below failed, sled answers every later call with the same error, whatever the disk does by then: only a new process
+    /// opens it again, or makes it anew from the ledger. Until then nothing could be sealed, so this one ends.
+    pub(super) fn catalog_failed(&self, error: &CatalogError) {
+        if error.wants_rebuild() {
+            self.catalog_is_damaged();
+        } else if matches!(error, CatalogError::Store { .. }) {
+            self.stop(format!("{error}; the next start opens it again, or makes it anew from the ledger"));
+        }
     }
 
     /// The catalog was found damaged while it was used: it is rebuilt at the next occasion.

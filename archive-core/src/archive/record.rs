@@ -167,9 +167,7 @@ impl Archive {
         let applied = tokio::task::spawn_blocking(move || holdings.catalog().apply(&change)).await;
         let applied = applied.map_err(|error| ArchiveError::internal("applying to the catalog", error))?;
         let found = applied.map_err(|error| {
-            if error.wants_rebuild() {
-                self.catalog_is_damaged();
-            }
+            self.catalog_failed(&error);
             ArchiveError::internal("the catalog", error)
         })?;
         if let Some(watermark) = watermark {

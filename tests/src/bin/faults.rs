@@ -82,8 +82,16 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     // What a part panics with is told when it ends; where it was is enough here.
-    std::panic::set_hook(Box::new(|panic| eprintln!("{}", panic.location().map_or_else(String::new, ToString::to_string))));
-    println!("seed {}, {} parts, {} at once, in {}", options.seed, parts.len(), options.lanes, options.folder.display());
+    std::panic::set_hook(Box::new(|panic| {
+        eprintln!("{}", panic.location().map_or_else(String::new, ToString::to_string))
+    }));
+    println!(
+        "seed {}, {} parts, {} at once, in {}",
+        options.seed,
+        parts.len(),
+        options.lanes,
+        options.folder.display()
+    );
     let summary = run(&options, parts);
     if summary.is_good() {
         // Empty by now.

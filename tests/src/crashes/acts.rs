@@ -72,7 +72,10 @@ impl Yard {
                 files.extend(make.files(&self.study, 4, 1, SPILLED));
                 let by_stow = make.files(&self.study, 5, 3, SMALL);
                 let by_c_store = Sending::start_by(1, Door::CStore(server.dimse), files);
-                Acting::Sending(self.study.clone(), vec![by_c_store, Sending::start_by(1, Door::Stow(server.http), by_stow)])
+                Acting::Sending(
+                    self.study.clone(),
+                    vec![by_c_store, Sending::start_by(1, Door::Stow(server.http), by_stow)],
+                )
             }
             Phase::Seal | Phase::SealInTwo | Phase::MergeAndDelete | Phase::Copy => {
                 ask(server, "/api/v1/seal?now=true")

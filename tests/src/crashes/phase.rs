@@ -91,9 +91,9 @@ impl Phase {
                 data.with("VELLUM_JOURNAL__MIRROR", mirror).with("VELLUM_JOURNAL__COMPACT_AFTER", "1ms")
             }
             Self::Start | Self::StartWithoutCatalog => data.with("VELLUM_JOURNAL__COMPACT_AFTER", "1ms"),
-            Self::SealInTwo => data
-                .with("VELLUM_STORES__MAIN__PATH", "store")
-                .with("VELLUM_STORES__SECOND__PATH", "second-store"),
+            Self::SealInTwo => {
+                data.with("VELLUM_STORES__MAIN__PATH", "store").with("VELLUM_STORES__SECOND__PATH", "second-store")
+            }
             Self::Copy => data
                 .with("VELLUM_STORES__MAIN__PATH", "store")
                 .with("VELLUM_STORES__SECOND__PATH", "second-store")

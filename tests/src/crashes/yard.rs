@@ -101,13 +101,21 @@ impl Yard {
     /// # Panics
     /// When the archive does not start, or refuses what it should take.
     pub fn round(&mut self, make: &mut Generator, plan: &Plan, at_hold: impl FnOnce()) -> Crash {
-        let (end, calls, verdict) =
-            if self.phase.is_at_start() { self.at_start(make, plan, at_hold) } else { self.while_it_runs(make, plan, at_hold) };
+        let (end, calls, verdict) = if self.phase.is_at_start() {
+            self.at_start(make, plan, at_hold)
+        } else {
+            self.while_it_runs(make, plan, at_hold)
+        };
         self.crashes += 1;
         Crash { at: end.hits.into_iter().next(), calls, verdict }
     }
 
-    fn while_it_runs(&mut self, make: &mut Generator, plan: &Plan, at_hold: impl FnOnce()) -> (End, Vec<Site>, Verdict) {
+    fn while_it_runs(
+        &mut self,
+        make: &mut Generator,
+        plan: &Plan,
+        at_hold: impl FnOnce(),
+    ) -> (End, Vec<Site>, Verdict) {
         let (mut traced, verdict) = self.serve();
         self.prepare(make, &traced.server);
         assert!(traced.arm(plan), "it ended before the phase began");
@@ -300,7 +308,8 @@ fn compared(files: &[Vec<u8>], tally: &Tally) -> Verdict {
 /// No file is left that was on its way when the archive was killed.
 fn nothing_is_left_over(data: &DataFolder, when: &str) {
     let journal = std::fs::read_dir(data.path().join("journal")).expect("the journal").flatten();
-    let unfinished: Vec<_> = journal.map(|entry| entry.file_name()).filter(|name| name.to_string_lossy().ends_with(".new")).collect();
+    let unfinished: Vec<_> =
+        journal.map(|entry| entry.file_name()).filter(|name| name.to_string_lossy().ends_with(".new")).collect();
     assert!(unfinished.is_empty(), "{when}: left in the journal: {unfinished:?}");
     for store in ["store", "second-store"] {
         let stage = data.path().join(store).join(".stage");

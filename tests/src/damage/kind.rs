@@ -110,12 +110,12 @@ fn names(file: &str) -> Vec<String> {
     let name = file.rsplit('/').next().unwrap_or(file);
     let name = name.split('.').next().unwrap_or(name);
     let mut names = vec![name.to_owned()];
-    if file.contains("/ledger/") {
-        if let Ok(number) = name.parse::<u64>() {
-            names.push(format!("segment {number} of epoch 1 "));
-            // What zstd decompresses all the same does not have the digest that the next segment says.
-            names.push(format!("{:010}.jsonl.zst, line 1: it does not continue the segment before it", number + 1));
-        }
+    if file.contains("/ledger/")
+        && let Ok(number) = name.parse::<u64>()
+    {
+        names.push(format!("segment {number} of epoch 1 "));
+        // What zstd decompresses all the same does not have the digest that the next segment says.
+        names.push(format!("{:010}.jsonl.zst, line 1: it does not continue the segment before it", number + 1));
     }
     names
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use archive_core::{journal, pack};
 use archive_core::query::QueryLevel;
+use archive_core::{journal, pack};
 
 use super::kind::{Kind, Parts, hit};
 use super::look::{Looked, answers, give_back, look};
@@ -119,8 +119,7 @@ impl Specimen {
             let bytes = std::fs::read(&path).expect("a file");
             (path.strip_prefix(&data).expect("below").to_owned(), bytes)
         });
-        let mut specimen =
-            Self { kind, files: files.collect(), targets: Vec::new(), work, instances, answers };
+        let mut specimen = Self { kind, files: files.collect(), targets: Vec::new(), work, instances, answers };
         specimen.targets = specimen.targets();
         assert!(!specimen.targets.is_empty(), "nothing to flip in");
         let whole = specimen.look_at(None).await;
@@ -150,9 +149,9 @@ impl Specimen {
         let target = self.targets.iter().find(|target| target.file == flip.file).expect("a target");
         let looked = self.look_at(Some(flip)).await;
         let hit = hit(&target.parts, flip.at as u64);
-        self.kind.judge(&target.name, &hit, &looked).map_err(|why| {
-            (looked.wrong.len() as u64, format!("{}, byte {}: {why}", target.name, flip.at))
-        })
+        self.kind
+            .judge(&target.name, &hit, &looked)
+            .map_err(|why| (looked.wrong.len() as u64, format!("{}, byte {}: {why}", target.name, flip.at)))
     }
 
     async fn look_at(&self, flip: Option<Flip>) -> Looked {

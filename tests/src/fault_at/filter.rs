@@ -31,7 +31,6 @@ pub(super) fn apply() -> io::Result<()> {
 /// The flags in this argument allow that a file is created.
 fn creating(argument: u8) -> io::Result<SeccompRule> {
     let create = u64::try_from(libc::O_CREAT).map_err(io::Error::other)?;
-    let condition =
-        SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(create), create);
+    let condition = SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(create), create);
     condition.and_then(|condition| SeccompRule::new(vec![condition])).map_err(io::Error::other)
 }
