@@ -160,6 +160,11 @@ fn i1_a_kill_at_each_call_while_receiving_with_a_mirror_loses_nothing() {
 }
 
 #[test]
+fn i1_a_kill_at_each_call_while_receiving_into_segments_made_ahead_loses_nothing() {
+    each_call(Phase::ReceiveWithSpares);
+}
+
+#[test]
 fn i1_a_kill_at_each_call_while_sealing_loses_nothing() {
     each_call(Phase::Seal);
 }

@@ -13,8 +13,9 @@ const IMAGE_BYTES: u64 = 256 << 20;
 /// An archive lives through so many cuts; then a fresh one begins.
 const CUTS_PER_ARCHIVE: u64 = 20;
 /// What the archive is doing when its power is cut.
-const PHASES: [Phase; 7] = [
+const PHASES: [Phase; 8] = [
     Phase::Receive,
+    Phase::ReceiveWithSpares,
     Phase::Seal,
     Phase::MergeAndDelete,
     Phase::Start,

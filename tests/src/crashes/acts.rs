@@ -36,7 +36,7 @@ impl Yard {
         let of_study = |make: &mut Generator, first| make.files(&study, first, 2, SMALL);
         match self.phase {
             // What is sealed leaves the journal when a new segment begins.
-            Phase::Receive | Phase::ReceiveMirrored => self.seal_what_is_left(server),
+            Phase::Receive | Phase::ReceiveMirrored | Phase::ReceiveWithSpares => self.seal_what_is_left(server),
             Phase::Seal | Phase::SealInTwo | Phase::Copy | Phase::Stop => {
                 self.seal_what_is_left(server);
                 let files = of_study(make, 0);
@@ -67,7 +67,7 @@ impl Yard {
     /// Begins the phase.
     pub(super) fn begin(&self, make: &mut Generator, server: &Server) -> Acting {
         match self.phase {
-            Phase::Receive | Phase::ReceiveMirrored => {
+            Phase::Receive | Phase::ReceiveMirrored | Phase::ReceiveWithSpares => {
                 let mut files = make.files(&self.study, 0, 4, SMALL);
                 files.extend(make.files(&self.study, 4, 1, SPILLED));
                 let by_stow = make.files(&self.study, 5, 3, SMALL);

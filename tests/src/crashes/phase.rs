@@ -11,6 +11,8 @@ pub enum Phase {
     Receive,
     /// As before, with a mirror of the journal.
     ReceiveMirrored,
+    /// It receives into segments that were made ahead, and makes further ones.
+    ReceiveWithSpares,
     /// It seals a study.
     Seal,
     /// It seals a study in two stores that both must have it.
@@ -33,10 +35,11 @@ pub enum Phase {
 
 impl Phase {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Create,
         Self::Receive,
         Self::ReceiveMirrored,
+        Self::ReceiveWithSpares,
         Self::Seal,
         Self::SealInTwo,
         Self::MergeAndDelete,
@@ -55,6 +58,7 @@ impl Phase {
             Self::Create => "create",
             Self::Receive => "receive",
             Self::ReceiveMirrored => "receive-mirrored",
+            Self::ReceiveWithSpares => "receive-with-spares",
             Self::Seal => "seal",
             Self::SealInTwo => "seal-in-two",
             Self::MergeAndDelete => "merge-and-delete",
@@ -86,6 +90,10 @@ impl Phase {
             .with("VELLUM_CATALOG__CACHE", "8MiB");
         let mirror = data.path().join("mirror").display().to_string();
         match self {
+            // A segment is full after a few instances.
+            Self::ReceiveWithSpares => {
+                data.with("VELLUM_JOURNAL__SPARES", "2").with("VELLUM_JOURNAL__SEGMENT", "32KiB")
+            }
             Self::ReceiveMirrored => data.with("VELLUM_JOURNAL__MIRROR", mirror),
             Self::StartMirrored => {
                 data.with("VELLUM_JOURNAL__MIRROR", mirror).with("VELLUM_JOURNAL__COMPACT_AFTER", "1ms")

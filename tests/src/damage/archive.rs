@@ -28,6 +28,7 @@ pub(super) async fn open(data: &Path, kind: Kind) -> Result<Arc<Archive>, OpenEr
             inline_bytes: INLINE_BYTES,
             memory_bytes: 1024 * 1024,
             segment_bytes: 64 * 1024,
+            spare_segments: 0,
             cap_bytes: 16 * 1024 * 1024,
             reserve_bytes: 0,
             compact_after: Duration::from_secs(3600),
@@ -36,6 +37,8 @@ pub(super) async fn open(data: &Path, kind: Kind) -> Result<Arc<Archive>, OpenEr
         overlay_bytes: 16 * 1024 * 1024,
         overlay_receipts: 10_000,
         catalog_cache_bytes: 8 * 1024 * 1024,
+        pack_cache_bytes: 8 * 1024 * 1024,
+        read_ahead_bytes: 8 * 1024 * 1024,
         resolved: Resolved::default(),
         seal: SealOptions {
             quiet: Duration::from_secs(60),
