@@ -42,7 +42,7 @@ const STEPS: &[(&str, Phase, &str, &str)] = &[
     ("F-JOURNAL-W3", Phase::Receive, "writev", "socket"),
     // Everything in a segment is sealed, and it still lies there.
     ("F-JOURNAL-W6", Phase::Receive, "unlink", SEGMENT),
-    ("F-JOURNAL-W6", Phase::Receive, "unlink", "journal/spill/@.bin"),
+    ("F-JOURNAL-W6", Phase::Seal, "unlink", "journal/spill/@.bin"),
     // What is found is not synced yet.
     ("F-JOURNAL-R1", Phase::Start, "fdatasync", SEGMENT),
     ("F-JOURNAL-R1", Phase::Start, "fdatasync", "journal/spill/@.bin"),
@@ -69,6 +69,7 @@ const STEPS: &[(&str, Phase, &str, &str)] = &[
     ("F-SEAL-5", Phase::SealInTwo, "linkat", "second-store/ledger/#/#/#.jsonl.zst"),
     ("F-SEAL-1", Phase::Seal, "pwrite64", "catalog/db"),
     ("F-SEAL-6", Phase::Seal, "unlink", "scratch/pack-@.zip"),
+    ("F-SEAL-6", Phase::Seal, "unlink", "journal/spill/@.bin"),
     ("F-SEAL-6", Phase::Receive, "unlink", SEGMENT),
     // A segment of the ledger is in the home and not in the store that follows.
     ("F-LEDGER-7", Phase::Seal, "linkat", LEDGER),
@@ -206,5 +207,20 @@ fn i3_a_kill_at_each_call_of_a_start_without_a_catalog_loses_nothing() {
 
 #[test]
 fn i1_a_kill_at_each_call_while_the_archive_stops_loses_nothing() {
-    each_call(Phase::Stop);
+    if !can_trace() {
+        return;
+    }
+    // Its calls cannot be listed, for the list ends with the program: one after the other, until there is no further one.
+    let mut make = Generator::new(Numbers::announced("stop"));
+    let mut yard = Yard::of(DataFolder::fresh_in(&in_memory()), Phase::Stop);
+    let mut struck = BTreeSet::new();
+    for n in 1.. {
+        let crash = yard.round(&mut make, &Plan::at(What::Kill, n), || {});
+        assert!(crash.verdict.is_good(), "before call {n}: {:?}", crash.verdict);
+        let Some(site) = crash.at else { break };
+        struck.insert(site);
+    }
+    let acknowledged = left(&mut yard, &mut make);
+    eprintln!("stop: {} crashes at {} different calls, {acknowledged} acknowledged", yard.crashes, struck.len());
+    assert!(struck.len() > 4, "{struck:?}");
 }

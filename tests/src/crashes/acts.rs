@@ -39,7 +39,10 @@ impl Yard {
             Phase::Receive | Phase::ReceiveMirrored | Phase::ReceiveWithSpares => self.seal_what_is_left(server),
             Phase::Seal | Phase::SealInTwo | Phase::Copy | Phase::Stop => {
                 self.seal_what_is_left(server);
-                let files = of_study(make, 0);
+                let mut files = of_study(make, 0);
+                if self.phase == Phase::Seal {
+                    files.extend(make.files(&study, 2, 1, SPILLED));
+                }
                 self.sent(&study, send_by(Door::CStore(server.dimse), files));
                 if self.phase == Phase::Copy {
                     wait_for_copies(server);
