@@ -3,6 +3,8 @@
 //! The mutations follow from a seed that is printed with a failure; `VELLUM_FUZZ_SEED` gives another one, and
 //! `VELLUM_FUZZ_RUNS` another number.
 
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests")]
+
 use std::sync::Mutex;
 
 use fuzz_targets::{TARGETS, short};
