@@ -72,7 +72,7 @@ fn whatever_damage_a_journal_takes_what_it_serves_was_received_and_what_is_missi
 
 #[test]
 fn whatever_damage_a_pack_takes_what_it_serves_was_packed() {
-    holds("pack", 300);
+    holds("pack", 800);
 }
 
 #[test]
