@@ -57,11 +57,21 @@ pub fn run(data: &[u8]) {
     };
     let whole = memory::within(4 * 1024 * 1024 + 64 * bytes.len(), || scan(std::iter::once(bytes), options.clone()));
     let cut = scan(pieces(bytes, split), options.clone());
+    if stream_is_damaged(&whole) || stream_is_damaged(&cut) {
+        // How much is inflated before damage is noticed hangs on the split, and something else may be wrong before that: the
+        // refusal may name either. Known, see tests/fuzz/README.md.
+        assert!(whole.is_err() && cut.is_err(), "the split {split} decides whether it is refused");
+        return;
+    }
     assert_eq!(said(&whole), said(&cut), "the split {split} changes what is said");
     match &whole {
         Ok(scan) => check_scan(scan, bytes, &options),
         Err(error) => check_error(error, bytes.len() as u64, &options.input),
     }
+}
+
+fn stream_is_damaged(result: &Result<Scan, ScanError>) -> bool {
+    matches!(result, Err(ScanError::Malformed { what, .. }) if what.contains("deflated stream"))
 }
 
 fn syntax(index: usize) -> TransferSyntaxUid {
