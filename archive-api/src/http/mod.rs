@@ -22,6 +22,7 @@ mod probes;
 pub mod problem;
 pub mod qido;
 pub mod router;
+mod same_origin;
 mod security_headers;
 pub mod server;
 mod stow;

@@ -9,6 +9,7 @@ use super::access_log::log_request;
 use super::doors::Doors;
 use super::probes;
 use super::problem::Problem;
+use super::same_origin::refuse_other_origins;
 use super::security_headers::add_security_headers;
 use super::{qido, stow, wado};
 
@@ -34,6 +35,7 @@ pub fn router(doors: Doors, api: Router) -> Router {
             let detail = "this address does not answer to that method";
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", detail)
         })
+        .layer(from_fn(refuse_other_origins))
         .layer(from_fn(add_security_headers))
         .layer(from_fn_with_state(doors, log_request))
 }

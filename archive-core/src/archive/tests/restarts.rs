@@ -1,5 +1,7 @@
 //! Crashes: an archive that was not closed, and its successor.
 
+use bytes::Bytes;
+
 use super::house::{House, Op, STUDY, contents, data_set, found, seal, send};
 use crate::archive::OpenError;
 
@@ -73,6 +75,33 @@ async fn receipts_that_the_journal_lost_are_named_and_are_a_case() {
     let status = archive.status().await;
     assert!(status.findings.iter().any(|finding| finding.starts_with("lost: 1 receipts")), "{:?}", status.findings);
     assert_eq!(status.open_cases, 1);
+    archive.close().await;
+}
+
+/// Sequences within sequences (Request Attributes Sequence, which is indexed), a name in the innermost.
+fn nested(depth: usize) -> Vec<u8> {
+    let name = b"\x10\x00\x10\x00PN\x04\x00A^B ".to_vec();
+    let begin = b"\x40\x00\x75\x02SQ\x00\x00\xFF\xFF\xFF\xFF\xFE\xFF\x00\xE0\xFF\xFF\xFF\xFF";
+    let end = b"\xFE\xFF\x0D\xE0\x00\x00\x00\x00\xFE\xFF\xDD\xE0\x00\x00\x00\x00";
+    [begin.repeat(depth), name, end.repeat(depth)].concat()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn i1_an_instance_whose_sequences_nest_as_deep_as_is_allowed_survives_a_crash_and_is_sealed() {
+    let mut house = House::new();
+    let archive = house.open().await;
+    let mut sent = Vec::new();
+    for depth in 30..=64_u32 {
+        let bytes: Bytes = [&data_set(STUDY, depth, "deep")[..], &nested(depth as usize)].concat().into();
+        let _received = send(&archive, "CT1", bytes.clone()).await.unwrap();
+        sent.push(bytes);
+    }
+    sent.sort();
+    let archive = house.crash(archive).await;
+    assert_eq!(archive.status().await.findings, [""; 0]);
+    assert!(contents(&archive, STUDY).await.unwrap() == sent, "from the journal");
+    assert_eq!(seal(&archive).await, [""; 0]);
+    assert!(contents(&archive, STUDY).await.unwrap() == sent, "from the pack");
     archive.close().await;
 }
 

@@ -12,10 +12,15 @@ pub(super) const INDEX_TEXT_MAX: usize = 1024;
 /// Bytes of JSON of one indexed attribute.
 pub(super) const INDEX_ELEMENT_MAX: usize = 8 * 1024;
 
+/// How deep objects and arrays of one indexed attribute nest: whoever reads it back has it inside of records and lines, and
+/// reads 127 levels at most. A sequence within a sequence is three levels.
+pub(super) const INDEX_DEPTH_MAX: usize = 96;
+
 /// Adds the element whose JSON (`{"vr":…}`) this is.
 pub(super) fn take(attributes: &mut Attributes, tag: Tag, offset: u64, json: &[u8], warnings: &mut Warnings) {
     let parsed = serde_json::from_slice::<Value>(json).ok();
-    let Some(mut element) = parsed.filter(|element| element.get("BulkDataURI").is_none()) else {
+    let fits = |element: &Value| element.get("BulkDataURI").is_none() && depth_of(element) <= INDEX_DEPTH_MAX;
+    let Some(mut element) = parsed.filter(fits) else {
         return warnings.note(warnings::INDEX_VALUE_OMITTED, tag, offset);
     };
     let mut is_cut = cut_texts(&mut element);
@@ -57,6 +62,15 @@ fn cut_values(element: &mut Value) -> bool {
     let is_cut = fit < values.len();
     values.truncate(fit);
     is_cut
+}
+
+/// How deep a value nests; bounded by the reader of JSON.
+fn depth_of(value: &Value) -> usize {
+    match value {
+        Value::Array(values) => 1 + values.iter().map(depth_of).max().unwrap_or(0),
+        Value::Object(members) => 1 + members.values().map(depth_of).max().unwrap_or(0),
+        _ => 0,
+    }
 }
 
 fn length_of(value: &Value) -> usize {

@@ -25,6 +25,14 @@ const LOOK_BYTES: usize = PREAMBLE_BYTES + MAGIC.len() + GUESS_BYTES;
 /// Input is taken over in steps of this size, so that little content is copied.
 const STEP_BYTES: usize = 4096;
 
+/// The elements of the meta group that are read.
+const NOTED: [Tag; 4] = [
+    tags::FILE_META_INFORMATION_GROUP_LENGTH,
+    tags::MEDIA_STORAGE_SOP_CLASS_UID,
+    tags::MEDIA_STORAGE_SOP_INSTANCE_UID,
+    tags::TRANSFER_SYNTAX_UID,
+];
+
 /// What came before the content.
 #[derive(Debug)]
 pub(super) struct Prefix {
@@ -54,6 +62,10 @@ pub(super) struct PrefixReader {
     meta_encoding: Encoding,
     transfer_syntax: Option<TransferSyntaxUid>,
     media: MediaStorage,
+    /// Elements that say something to us, as far as they came: the first of each counts, as in a data set.
+    read: Vec<Tag>,
+    /// One that came again, and where.
+    repeated: Option<(Tag, u64)>,
 }
 
 impl PrefixReader {
@@ -67,6 +79,8 @@ impl PrefixReader {
             meta_encoding: Encoding::ExplicitLittle,
             transfer_syntax: None,
             media: MediaStorage { sop_class: None, sop: None },
+            read: Vec::new(),
+            repeated: None,
         }
     }
 
@@ -174,6 +188,14 @@ impl PrefixReader {
     }
 
     fn note(&mut self, header: &ElementHeader, value: &[u8], end: usize) {
+        if !NOTED.contains(&header.tag) {
+            return;
+        }
+        if self.read.contains(&header.tag) {
+            self.repeated.get_or_insert((header.tag, header.offset));
+            return;
+        }
+        self.read.push(header.tag);
         match header.tag {
             tags::FILE_META_INFORMATION_GROUP_LENGTH => {
                 let length = value.first_chunk().map(|&bytes| u32::from_le_bytes(bytes));
@@ -195,6 +217,9 @@ impl PrefixReader {
         } else if self.announced_end != Some(self.at) {
             let tag = tags::FILE_META_INFORMATION_GROUP_LENGTH;
             warnings.note_prefix(warnings::META_GROUP_LENGTH, tag, begins as u64);
+        }
+        if let Some((tag, offset)) = self.repeated {
+            warnings.note_prefix(warnings::DUPLICATE_ELEMENT, tag, offset);
         }
         if self.meta_encoding == Encoding::ImplicitLittle {
             warnings.note_input(warnings::META_IMPLICIT, begins as u64);

@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::builder::{DataSet, LITTLE, element, item, open_sequence};
 use super::{codes, scan_data_set};
+use crate::dicom::attributes::Attributes;
 
 const STUDY_DESCRIPTION: Tag = Tag(0x0008, 0x1030);
 const REQUEST_ATTRIBUTES: Tag = Tag(0x0040, 0x0275);
@@ -55,4 +56,30 @@ fn i12_a_large_sequence_is_left_out_and_noted() {
     let scan = scan_data_set(&bytes, LITTLE).unwrap();
     assert_eq!(codes(&scan), ["index-value-omitted"]);
     assert_eq!(scan.attributes.element(REQUEST_ATTRIBUTES), None);
+}
+
+/// Sequences within sequences, and a value in the innermost.
+fn nested(depth: usize) -> Vec<u8> {
+    let name = element(LITTLE, Tag(0x0010, 0x0010), VR::PN, b"A^B ");
+    (0..depth).fold(name, |inner, _| open_sequence(LITTLE, REQUEST_ATTRIBUTES, &item(LITTLE, &inner)))
+}
+
+/// The reader of a record reads so many levels of JSON and no more: an attribute that is indexed must leave it room, or the
+/// whole record is taken for damaged.
+#[test]
+fn i1_attributes_of_any_depth_are_read_back_from_a_record_or_left_out_and_noted() {
+    let mut omitted = 0;
+    for depth in 1..=64 {
+        let bytes = DataSet::keyed(LITTLE).raw(REQUEST_ATTRIBUTES, nested(depth)).build();
+        let scan = scan_data_set(&bytes, LITTLE).unwrap();
+        let record = json!({"facts": {"attributes": scan.attributes}}).to_string();
+        let back: serde_json::Value = serde_json::from_str(&record).unwrap_or_else(|error| panic!("{depth}: {error}"));
+        assert_eq!(Attributes::from_json(back["facts"]["attributes"].clone()), scan.attributes);
+        match scan.attributes.element(REQUEST_ATTRIBUTES) {
+            Some(_) => assert!(codes(&scan).is_empty(), "{depth}"),
+            None => assert_eq!(codes(&scan), ["index-value-omitted"], "{depth}"),
+        }
+        omitted += usize::from(scan.attributes.element(REQUEST_ATTRIBUTES).is_none());
+    }
+    assert_eq!(omitted, 64 - 31, "31 levels of sequences are indexed");
 }

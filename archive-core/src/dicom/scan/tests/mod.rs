@@ -10,6 +10,7 @@ mod keys;
 mod prefixes;
 mod splits;
 mod structure;
+mod threats;
 mod units;
 
 use std::path::Path;
