@@ -99,7 +99,7 @@ impl Archive {
         tracing::trace!(by = %caller.name, level = ?query.level, "search");
         let emptied = self.lacking.times_emptied();
         let (holdings, asked) = (Arc::clone(&self.holdings), query.clone());
-        let found = tokio::task::spawn_blocking(move || holdings.find(&asked)).await;
+        let found = crate::off_runtime::blocking(move || holdings.find(&asked)).await;
         let mut page = self.checked(found.map_err(|error| ArchiveError::internal("searching", error))?)?;
         page.incomplete |= emptied != self.lacking.times_emptied();
         page.unreadable = self.may_match_unreadable(query);
@@ -140,7 +140,7 @@ impl Archive {
         };
         let first_page = after.is_none();
         let emptied = self.lacking.times_emptied();
-        let found = tokio::task::spawn_blocking(move || {
+        let found = crate::off_runtime::blocking(move || {
             holdings.versions(&selected, after.as_ref().map(|cursor| cursor.0.as_str()))
         });
         let page = found.await.map_err(|error| ArchiveError::internal("selecting", error))?;
@@ -332,7 +332,7 @@ impl Archive {
     ) -> Result<bool, ArchiveError> {
         let holdings = Arc::clone(&self.holdings);
         let keys = entry.facts.keys.clone();
-        let sealed = tokio::task::spawn_blocking(move || holdings.catalog().instance(&keys.study, &keys.sop)).await;
+        let sealed = crate::off_runtime::blocking(move || holdings.catalog().instance(&keys.study, &keys.sop)).await;
         let sealed = sealed.map_err(|error| ArchiveError::internal("looking up an instance", error))?;
         let sealed = sealed.map_err(|error| ArchiveError::internal("the catalog", error))?;
         let Some((_, instance)) = sealed else { return Ok(false) };

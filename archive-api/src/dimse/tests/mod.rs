@@ -2,6 +2,7 @@
 
 mod fake;
 mod hostile;
+mod partitions;
 mod peer;
 mod promises;
 mod real_peers;

@@ -1,0 +1,1 @@
+//! Sequences that found a defect once, and must not again.
