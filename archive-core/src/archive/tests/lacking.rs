@@ -107,6 +107,27 @@ async fn a_study_whose_pack_has_no_good_copy_is_not_given_in_part_and_is_whole_w
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn i9_a_damaged_pack_that_holds_only_another_receipt_of_a_version_keeps_nobody_from_its_bytes() {
+    let house = forgetful();
+    let archive = house.open().await;
+    let _content = sealed(&house, &archive, STUDY, 1).await;
+    let receipt = sealed(&house, &archive, STUDY, 1).await;
+    push_out_of_the_journal(&archive).await;
+    archive.close().await;
+    drop(archive);
+    let bytes = house.home.inner().read(&receipt).await.unwrap();
+    for at in (0..bytes.len()).step_by(bytes.len() / 24) {
+        let mut damaged = bytes.to_vec();
+        damaged[at] ^= 1;
+        house.home.inner().damage(&receipt, damaged.into());
+        // What an earlier process has read of the pack would be good still.
+        let archive = house.open().await;
+        assert_eq!(contents(&archive, STUDY).await.unwrap(), [data_set(STUDY, 1, "a part")], "byte {at}");
+        archive.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rebuild_from_nothing_that_finds_the_copy_back_closes_the_case() {
     let house = forgetful();
     let archive = house.open().await;
