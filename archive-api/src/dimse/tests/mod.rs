@@ -2,7 +2,6 @@
 
 mod fake;
 mod hostile;
-mod partitions;
 mod peer;
 mod promises;
 mod real_peers;
