@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use archive_core::archive::{
-    Archive, ArchiveOptions, JournalLimits, MergeOptions, OpenError, Parts, SealOptions, StoreSpec,
+    Archive, ArchiveOptions, CatalogPlace, JournalLimits, MergeOptions, OpenError, Parts, SealOptions, StoreSpec,
 };
 use archive_core::clock::{SharedClock, SystemClock};
 use archive_core::entropy::{SharedEntropy, SystemEntropy};
+use archive_core::journal::RealDisk;
 use archive_core::receipt::Resolved;
 use archive_core::store::{LocalPlace, OpenPlace, S3Credentials, S3Options, S3Store, StoreKey, StorePlace};
 use axum::Router;
@@ -60,7 +61,13 @@ impl Running {
             let home = *name == config.ledger.home;
             stores.push(StoreSpec { place, role: section.role, home, create: section.create });
         }
-        let parts = Parts { clock: Arc::clone(&clock), entropy: Arc::clone(&entropy), stores };
+        let parts = Parts {
+            clock: Arc::clone(&clock),
+            entropy: Arc::clone(&entropy),
+            disk: Arc::new(RealDisk),
+            catalog: CatalogPlace::Embedded,
+            stores,
+        };
         let metrics = measures::install();
         let archive = Archive::open(options(data, config), parts).await?;
         let schedule = Schedule {

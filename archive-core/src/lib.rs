@@ -24,4 +24,6 @@ mod recent;
 pub mod rows;
 pub mod store;
 pub mod store_files;
+#[cfg(any(test, feature = "test-support"))]
+pub mod testing;
 mod zstd_contexts;

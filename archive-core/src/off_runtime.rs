@@ -1,4 +1,6 @@
-//! Computing off the runtime: digests, decompression and parsing of long runs of bytes.
+//! Work off the runtime: what blocks (disks, the catalog), and what computes for long (digests, decompression, parsing of
+//! long runs of bytes). Everything of this crate that leaves the runtime's threads leaves them here, so that a simulation
+//! can keep it on its own one ([`crate::testing::in_place`]).
 //!
 //! A thread of the runtime that hashes 8 MiB answers nobody meanwhile. Short runs are computed in place, for handing them
 //! over would cost more than the work. As many compute at once as there are cores; the others wait in line, so that threads
@@ -10,12 +12,62 @@ use std::sync::LazyLock;
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
+use tokio::task::JoinError;
 
 /// Work on at most so many bytes is done in place.
 const IN_PLACE_BYTES: u64 = 64 * 1024;
 
 /// One place for each core.
 static PLACES: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(cores()));
+
+/// Runs work that blocks. Once it is waited for, it goes on to its end even if nobody waits for it any more.
+///
+/// # Errors
+/// The runtime is being shut down, or the work panicked.
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, JoinError> {
+    #[cfg(any(test, feature = "test-support"))]
+    if crate::testing::in_place::is_on() {
+        return crate::testing::in_place::run(work).await;
+    }
+    tokio::task::spawn_blocking(work).await
+}
+
+/// As [`blocking`], for who does not wait for the end, and may not be on a runtime: then it is done at once.
+pub(crate) fn blocking_in_background(work: impl FnOnce() + Send + 'static) {
+    #[cfg(any(test, feature = "test-support"))]
+    if crate::testing::in_place::is_on() {
+        return work();
+    }
+    match tokio::runtime::Handle::try_current() {
+        Ok(runtime) => drop(runtime.spawn_blocking(work)),
+        Err(_) => work(),
+    }
+}
+
+/// Waits for something asynchronous within blocking work.
+pub(crate) fn wait_for<T>(runtime: &tokio::runtime::Handle, what: impl Future<Output = T>) -> T {
+    #[cfg(any(test, feature = "test-support"))]
+    if crate::testing::in_place::is_on() {
+        return crate::testing::in_place::wait_for(what);
+    }
+    runtime.block_on(what)
+}
+
+/// Does two things at the same time, the second on a thread of its own, and waits for both. For blocking work.
+pub(crate) fn at_once(
+    first: impl FnOnce() -> io::Result<()>,
+    second: impl FnOnce() -> io::Result<()> + Send,
+) -> (io::Result<()>, io::Result<()>) {
+    #[cfg(any(test, feature = "test-support"))]
+    if crate::testing::in_place::is_on() {
+        return (first(), second());
+    }
+    std::thread::scope(|scope| {
+        let second = scope.spawn(second);
+        let first = first();
+        (first, second.join().unwrap_or_else(|_| Err(io::Error::other("a thread for blocking work ended"))))
+    })
+}
 
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
@@ -28,6 +80,10 @@ fn cores() -> usize {
 pub(crate) async fn compute<T: Send + 'static>(bytes: u64, work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
     if bytes <= IN_PLACE_BYTES {
         return Ok(work());
+    }
+    #[cfg(any(test, feature = "test-support"))]
+    if crate::testing::in_place::is_on() {
+        return blocking(work).await.map_err(io::Error::other);
     }
     // Nobody closes it.
     let place = PLACES.acquire().await.map_err(io::Error::other)?;

@@ -8,6 +8,7 @@ use memchr::memmem;
 use super::Archive;
 use super::error::ArchiveError;
 use super::open_version::{Means, OpenVersion};
+use super::rebuild::is_damage;
 use super::verify::verify_content;
 use crate::caller::Caller;
 use crate::catalog::versions::{HeldVersion, Place};
@@ -15,7 +16,7 @@ use crate::dicom::scan::InstanceKeys;
 use crate::holdings::{HoldingsError, Selected};
 use crate::identifiers::{ContentId, ReceiptNumber, SeriesUid, SopUid, StudyUid, TransferSyntaxUid};
 use crate::instance::{HeldReceipt, VersionFacts};
-use crate::pack::PackPlace;
+use crate::pack::{PackPlace, PackRef};
 use crate::query::{Page, Query};
 use crate::reading::{ReadError, VersionReader};
 
@@ -99,7 +100,7 @@ impl Archive {
         tracing::trace!(by = %caller.name, level = ?query.level, "search");
         let emptied = self.lacking.times_emptied();
         let (holdings, asked) = (Arc::clone(&self.holdings), query.clone());
-        let found = tokio::task::spawn_blocking(move || holdings.find(&asked)).await;
+        let found = crate::off_runtime::blocking(move || holdings.find(&asked)).await;
         let mut page = self.checked(found.map_err(|error| ArchiveError::internal("searching", error))?)?;
         page.incomplete |= emptied != self.lacking.times_emptied();
         page.unreadable = self.may_match_unreadable(query);
@@ -140,7 +141,7 @@ impl Archive {
         };
         let first_page = after.is_none();
         let emptied = self.lacking.times_emptied();
-        let found = tokio::task::spawn_blocking(move || {
+        let found = crate::off_runtime::blocking(move || {
             holdings.versions(&selected, after.as_ref().map(|cursor| cursor.0.as_str()))
         });
         let page = found.await.map_err(|error| ArchiveError::internal("selecting", error))?;
@@ -313,14 +314,33 @@ impl Archive {
         }
         let packs = self.history.lock().packs_of(&held.keys.study);
         for pack in packs.into_iter().filter(|pack| *pack != place.pack) {
-            let reader = self.pack_reader(&pack).await?;
-            let mut lines = reader.index(reader.series_lines(&held.keys.series));
-            while let Some(indexed) = futures::StreamExt::next(&mut lines).await {
-                let indexed = indexed?;
-                let same = indexed.facts.version.content == held.content && indexed.facts.keys.sop == held.keys.sop;
-                let wanted = indexed.receipts.into_iter().filter(|held| missing.contains(&held.receipt.number));
-                found.extend(wanted.filter(|_| same));
+            match self.receipts_in(&pack, held, &missing).await {
+                Ok(more) => found.extend(more),
+                // The bytes are whole, and lie elsewhere: what is damaged here keeps nobody from them.
+                Err(error) if is_damage(&error) => {
+                    tracing::warn!(pack = %pack.pack, content = %held.content, %error, "receipts of a version cannot be read");
+                }
+                Err(error) => return Err(error),
             }
+        }
+        Ok(found)
+    }
+
+    /// Of some receipts of a version those that a pack has.
+    async fn receipts_in(
+        &self,
+        pack: &PackRef,
+        held: &Held,
+        wanted: &[ReceiptNumber],
+    ) -> Result<Vec<HeldReceipt>, ArchiveError> {
+        let mut found = Vec::new();
+        let reader = self.pack_reader(pack).await?;
+        let mut lines = reader.index(reader.series_lines(&held.keys.series));
+        while let Some(indexed) = futures::StreamExt::next(&mut lines).await {
+            let indexed = indexed?;
+            let same = indexed.facts.version.content == held.content && indexed.facts.keys.sop == held.keys.sop;
+            let of_it = indexed.receipts.into_iter().filter(|held| wanted.contains(&held.receipt.number));
+            found.extend(of_it.filter(|_| same));
         }
         Ok(found)
     }
@@ -332,7 +352,7 @@ impl Archive {
     ) -> Result<bool, ArchiveError> {
         let holdings = Arc::clone(&self.holdings);
         let keys = entry.facts.keys.clone();
-        let sealed = tokio::task::spawn_blocking(move || holdings.catalog().instance(&keys.study, &keys.sop)).await;
+        let sealed = crate::off_runtime::blocking(move || holdings.catalog().instance(&keys.study, &keys.sop)).await;
         let sealed = sealed.map_err(|error| ArchiveError::internal("looking up an instance", error))?;
         let sealed = sealed.map_err(|error| ArchiveError::internal("the catalog", error))?;
         let Some((_, instance)) = sealed else { return Ok(false) };

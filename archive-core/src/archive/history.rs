@@ -2,12 +2,13 @@
 //! which receipts the ledger knows, which deletes were announced. Made at start by reading the ledger, then kept by
 //! absorbing every entry that this process appends, through the same function.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::identifiers::{PackId, ReceiptNumber, Sha256Digest, StoreId, StudyUid};
+use crate::journal::{JournalEntry, Recovered};
 use crate::ledger::Recorded;
 use crate::ledger::entry::{After, EntryBody, Ground, ReceiptRanges, StoreEntry};
 use crate::pack::PackRef;
@@ -82,6 +83,26 @@ impl Covered {
             }
             self.0.insert((epoch, first), last);
         }
+    }
+
+    /// Runs of an epoch's numbers that another set does not have.
+    fn without(&self, other: &Self, epoch: u32) -> Vec<(u64, u64)> {
+        let mut left = Vec::new();
+        for (&(_, first), &last) in self.0.range((epoch, 0)..=(epoch, u64::MAX)) {
+            let mut at = first;
+            let below = other.0.range((epoch, 0)..=(epoch, first)).next_back().filter(|&(_, &to)| to >= first);
+            let above = other.0.range((epoch, first.saturating_add(1))..=(epoch, last.max(first.saturating_add(1))));
+            for (&(_, from), &to) in below.into_iter().chain(above) {
+                if from > at {
+                    left.push((at, from - 1));
+                }
+                at = at.max(to.saturating_add(1));
+            }
+            if at <= last {
+                left.push((at, last));
+            }
+        }
+        left
     }
 
     fn has(&self, number: ReceiptNumber) -> bool {
@@ -222,6 +243,18 @@ impl History {
         numbers.copied().filter(|number| !self.sealed.has(*number)).collect()
     }
 
+    /// Receipts that were acknowledged and are nowhere: the journal knows of them and cannot read them, or the ledger says that
+    /// they came and the journal knows nothing of them any more; and no pack has them.
+    pub(super) fn lost(&self, recovered: &Recovered, epoch: u32) -> Vec<ReceiptNumber> {
+        let mut lost: BTreeSet<ReceiptNumber> =
+            self.not_sealed(recovered.lost.iter().chain(&recovered.gone)).into_iter().collect();
+        let there: HashSet<ReceiptNumber> = recovered.entries.iter().map(JournalEntry::number).collect();
+        let not_in_packs = self.spoken_of.without(&self.sealed, epoch).into_iter();
+        let numbers = not_in_packs.flat_map(|(first, last)| first..=last);
+        lost.extend(numbers.map(|number| ReceiptNumber { epoch, number }).filter(|number| !there.contains(number)));
+        lost.into_iter().collect()
+    }
+
     /// The stores of the archive and their parts, as the ledger last named them.
     pub(super) fn stores(&self) -> &[StoreEntry] {
         &self.stores
@@ -291,9 +324,12 @@ impl History {
         self.replaced.values().filter(|old| old.successor == *pack).map(|old| old.old.pack).collect()
     }
 
-    /// Studies with at least so many packs that count.
+    /// Studies with at least so many packs that count, in the order of their UIDs.
     pub(super) fn studies_with_packs(&self, at_least: usize) -> Vec<StudyUid> {
-        self.by_study.iter().filter(|(_, packs)| packs.len() >= at_least).map(|(study, _)| study.clone()).collect()
+        let many = self.by_study.iter().filter(|(_, packs)| packs.len() >= at_least);
+        let mut studies: Vec<StudyUid> = many.map(|(study, _)| study.clone()).collect();
+        studies.sort_unstable();
+        studies
     }
 
     /// Deletes that were announced and not recorded as done.
@@ -329,5 +365,30 @@ impl History {
             }
             None => false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::entry::ReceiptRange;
+
+    fn covered(runs: &[(u64, u64)]) -> Covered {
+        let mut covered = Covered::default();
+        covered.add(&ReceiptRanges(runs.iter().map(|&(first, last)| ReceiptRange { epoch: 1, first, last }).collect()));
+        covered
+    }
+
+    #[test]
+    fn what_one_set_has_and_another_has_not() {
+        let all = covered(&[(1, 10), (20, 20), (30, 40)]);
+        let check = |others: &[(u64, u64)], left: &[(u64, u64)]| {
+            assert_eq!(all.without(&covered(others), 1), left, "without {others:?}");
+        };
+        check(&[], &[(1, 10), (20, 20), (30, 40)]);
+        check(&[(1, 40)], &[]);
+        check(&[(3, 4), (8, 25), (40, 50)], &[(1, 2), (5, 7), (30, 39)]);
+        check(&[(1, 1), (10, 19), (21, 35)], &[(2, 9), (20, 20), (36, 40)]);
+        assert!(all.without(&covered(&[]), 2).is_empty());
     }
 }

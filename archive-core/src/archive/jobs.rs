@@ -11,7 +11,7 @@ use super::gate_ports::GatePorts;
 use crate::identifiers::{PackId, Sha256Digest, StoreId};
 use crate::ledger::entry::{EntryBody, Ground, ReceiptRanges};
 use crate::ledger::in_batches;
-use crate::off_runtime::PiecewiseSha256;
+use crate::off_runtime::{self, PiecewiseSha256};
 use crate::pack::PackRef;
 use crate::store::gate::{Deletion, Gate, GateError, GatedStore, Grace};
 use crate::store::{Member, SharedStore, StoreError, StoreKey, verify_object};
@@ -128,7 +128,9 @@ impl Archive {
             // and recorded now.
             let recorded = self.recorded_in(&member.id).await?;
             let is_done = |pack: &PackRef| there.contains(&pack.pack) && recorded.contains(&pack.pack);
-            let missing: Vec<PackRef> = self.history.lock().packs().filter(|pack| !is_done(pack)).cloned().collect();
+            let mut missing: Vec<PackRef> =
+                self.history.lock().packs().filter(|pack| !is_done(pack)).cloned().collect();
+            missing.sort_unstable_by_key(|pack| pack.pack);
             let mut to_copy = self.to_copy.lock();
             // What was sealed meanwhile is in the queue already.
             let queue = to_copy.entry(member.id.clone()).or_default();
@@ -209,19 +211,25 @@ impl Archive {
         key: &StoreKey,
         pack: &PackRef,
     ) -> Result<ScratchPack, ArchiveError> {
-        use tokio::io::AsyncWriteExt as _;
+        use std::io::Write as _;
         let path = self.scratch().join(format!("copy-{}.zip", pack.pack));
         let failed = |error| ArchiveError::internal("scratch space", error);
-        let mut file = tokio::fs::File::create(&path).await.map_err(failed)?;
+        let created = off_runtime::blocking({
+            let path = path.clone();
+            move || std::fs::File::create(path)
+        });
+        let gone = |error| ArchiveError::internal("a thread for scratch space", error);
+        let file = Arc::new(created.await.map_err(gone)?.map_err(failed)?);
         let scratch = ScratchPack { path };
         let (mut digest, mut at) = (PiecewiseSha256::default(), 0);
         while at < pack.size {
             let bytes = from.read_range(key, at..(at + COPY_CHUNK_BYTES).min(pack.size)).await?;
             digest.update(&bytes).await.map_err(failed)?;
-            file.write_all(&bytes).await.map_err(failed)?;
             at += bytes.len() as u64;
+            let file = Arc::clone(&file);
+            let written = off_runtime::blocking(move || (&*file).write_all(&bytes));
+            written.await.map_err(gone)?.map_err(failed)?;
         }
-        file.flush().await.map_err(failed)?;
         if PackId::from_raw(digest.finish()) != pack.pack {
             self.damage_observer().damaged(from.name(), pack, "the whole pack");
             let object = format!("{key} in store {}", from.name());
@@ -327,7 +335,9 @@ impl Archive {
     async fn write_grace(&self) -> Result<(), ArchiveError> {
         let bytes = self.grace.lock().to_json().map_err(|error| ArchiveError::internal("remembering graces", error))?;
         let path = self.options.data.join(GRACE_FILE);
-        tokio::fs::write(path, bytes).await.map_err(|error| ArchiveError::internal("remembering graces", error))
+        let failed = |error: &dyn std::fmt::Display| ArchiveError::internal("remembering graces", error);
+        let written = off_runtime::blocking(move || std::fs::write(path, bytes)).await;
+        written.map_err(|error| failed(&error))?.map_err(|error| failed(&error))
     }
 }
 

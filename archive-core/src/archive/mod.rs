@@ -53,7 +53,7 @@ pub use history::CaseRecord;
 pub use job_trouble::JobTrouble;
 pub use lacking::Lack;
 pub use ledger_views::{LedgerFilter, LedgerReport};
-pub use open::{OpenError, Parts, StoreSpec};
+pub use open::{CatalogPlace, OpenError, Parts, StoreSpec};
 pub use open_version::{ByteStream, DistinctFile, OpenVersion};
 pub use options::{ArchiveOptions, JournalLimits, MergeOptions, SealOptions};
 pub use rebuild::{RebuildEvent, RebuildProgress};
@@ -257,7 +257,7 @@ impl Archive {
         work: impl FnOnce(&dyn Catalog) -> Result<T, CatalogError> + Send + 'static,
     ) -> Result<T, ArchiveError> {
         let holdings = Arc::clone(&self.holdings);
-        let done = tokio::task::spawn_blocking(move || work(holdings.catalog())).await;
+        let done = crate::off_runtime::blocking(move || work(holdings.catalog())).await;
         let done = done.map_err(|error| ArchiveError::internal("working on the catalog", error))?;
         done.map_err(|error| {
             self.catalog_failed(&error);
@@ -282,7 +282,7 @@ impl Archive {
             known.clone()
         };
         let data = self.options.data.clone();
-        let written = tokio::task::spawn_blocking(move || known.write(&data)).await;
+        let written = crate::off_runtime::blocking(move || known.write(&data)).await;
         if !matches!(written, Ok(Ok(()))) {
             tracing::warn!("the ledger's head could not be remembered in the data folder");
         }

@@ -10,12 +10,13 @@ use super::history::History;
 use super::identify::{Identified, identify, mirror_is_there};
 use super::lock::FolderLock;
 use super::options::ArchiveOptions;
+use crate::catalog::kv::OrderedStore;
 use crate::catalog::sled_store::SledOptions;
 use crate::catalog::{Catalog, CatalogError, CatalogState, KeyedCatalog, open_embedded};
 use crate::clock::SharedClock;
 use crate::entropy::SharedEntropy;
 use crate::identifiers::{ArchiveId, ReceiptNumber, Sha256Digest};
-use crate::journal::{Finding, FindingKind, Journal, JournalError, JournalOptions, Recovered};
+use crate::journal::{Finding, FindingKind, Journal, JournalError, JournalOptions, Recovered, SharedDisk};
 use crate::ledger::entry::{CaseSubject, StoreRole};
 use crate::ledger::{
     Entries, Filter, Head, Ledger, LedgerError, LedgerState, LedgerStores, OpenOptions, Opened, Opening, WhenEmpty,
@@ -43,6 +44,16 @@ pub struct StoreSpec {
     pub create: bool,
 }
 
+/// Where a catalog lies.
+#[derive(Clone, Debug, Default)]
+pub enum CatalogPlace {
+    /// Embedded, in `catalog/` of the data folder.
+    #[default]
+    Embedded,
+    /// In a store that is handed in.
+    Given(Arc<dyn OrderedStore>),
+}
+
 /// What an archive is put together from.
 #[derive(Debug)]
 pub struct Parts {
@@ -50,6 +61,10 @@ pub struct Parts {
     pub clock: SharedClock,
     /// Randomness.
     pub entropy: SharedEntropy,
+    /// The disk that the journal lies on.
+    pub disk: SharedDisk,
+    /// Where the catalog lies.
+    pub catalog: CatalogPlace,
     /// The stores, in the order in which they are to be read.
     pub stores: Vec<StoreSpec>,
 }
@@ -155,9 +170,9 @@ impl Archive {
         }
         identified.known.head = Some(opened.head);
         identified.known.write(&options.data).map_err(folder(&options.data))?;
-        let (catalog, catalog_is_new) = open_catalog(&options).await?;
+        let (catalog, catalog_is_new) = open_catalog(&options, &parts.catalog).await?;
         identified.findings.extend(recovered.findings.iter().map(in_words));
-        identified.findings.extend(lost_in_words(&history.not_sealed(recovered.lost.iter().chain(&recovered.gone))));
+        identified.findings.extend(lost_in_words(&history.lost(&recovered, opened.head.epoch)));
         for finding in &identified.findings {
             tracing::warn!(finding, "found at start");
         }
@@ -222,9 +237,9 @@ impl Archive {
 }
 
 impl Archive {
-    /// What the journal lost and no pack has is a case; it holds nothing up.
+    /// What was acknowledged and is nowhere is a case; it holds nothing up.
     async fn report_lost(&self, recovered: &Recovered) {
-        let lost = self.history.lock().not_sealed(recovered.lost.iter().chain(&recovered.gone));
+        let lost = self.history.lock().lost(recovered, self.epoch);
         let (Some(first), Some(what)) = (lost.first(), lost_in_words(&lost)) else { return };
         tracing::error!(receipts = lost.len(), "{what}");
         metrics::counter!("vellum_journal_lost_receipts_total").increment(lost.len() as u64);
@@ -335,16 +350,22 @@ async fn open_journal(
         allow_volatile: limits.allow_volatile,
         ..JournalOptions::new(folder, identified.known.archive.clone(), head.epoch)
     };
-    let (clock, entropy) = (Arc::clone(&parts.clock), Arc::clone(&parts.entropy));
-    let opened = tokio::task::spawn_blocking(move || Journal::open(journal, clock, entropy)).await;
+    let (disk, clock, entropy) = (Arc::clone(&parts.disk), Arc::clone(&parts.clock), Arc::clone(&parts.entropy));
+    let opened = crate::off_runtime::blocking(move || Journal::open(disk, journal, clock, entropy)).await;
     Ok(opened.map_err(|error| ArchiveError::internal("opening the journal", error))??)
 }
 
 /// Opens the catalog; one that cannot be used is put aside and made anew. Tells whether it is empty for that reason.
-async fn open_catalog(options: &ArchiveOptions) -> Result<(Arc<dyn Catalog>, bool), OpenError> {
+async fn open_catalog(options: &ArchiveOptions, place: &CatalogPlace) -> Result<(Arc<dyn Catalog>, bool), OpenError> {
+    if let CatalogPlace::Given(store) = place {
+        let store = Box::new(Arc::clone(store));
+        let opened = crate::off_runtime::blocking(move || KeyedCatalog::open(store)).await;
+        let opened = opened.map_err(|error| ArchiveError::internal("opening the catalog", error))??;
+        return Ok((Arc::new(opened), false));
+    }
     let path = options.data.join("catalog");
     let sled = SledOptions { cache_bytes: options.catalog_cache_bytes, ..SledOptions::default() };
-    let opened = tokio::task::spawn_blocking(move || {
+    let opened = crate::off_runtime::blocking(move || {
         let is_missing = !path.exists();
         match open_embedded(&path, sled)? {
             CatalogState::Ready(catalog) => Ok((catalog, is_missing)),

@@ -13,6 +13,7 @@ use crate::dicom::cut::CutList;
 use crate::dicom::scan::{Input, ScanLimits, ScanOptions, scan_reader};
 use crate::identifiers::StudyUid;
 use crate::instance::{HeldReceipt, VersionFacts};
+use crate::off_runtime;
 use crate::pack::{BuiltPack, ExpectedVersion, PackBuilder, PackError, PackOptions, PackedVersion, verify_scratch};
 use crate::reading::VersionReader as _;
 
@@ -153,7 +154,7 @@ impl Read for Sequential {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         if self.ready.is_empty() {
             let read = self.version.read(self.at..self.length);
-            self.ready = self.runtime.block_on(read).map_err(io::Error::other)?;
+            self.ready = off_runtime::wait_for(&self.runtime, read).map_err(io::Error::other)?;
             self.at += self.ready.len() as u64;
         }
         let given = self.ready.split_to(into.len().min(self.ready.len()));

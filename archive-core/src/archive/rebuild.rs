@@ -374,7 +374,7 @@ impl Archive {
 }
 
 /// Whether what failed is what lies in the stores, and not that they cannot be reached.
-fn is_damage(error: &ArchiveError) -> bool {
+pub(super) fn is_damage(error: &ArchiveError) -> bool {
     let ArchiveError::Read(error) = error else { return false };
     match error {
         ReadError::Damaged { .. } | ReadError::NotUnderstood { .. } => true,

@@ -164,7 +164,7 @@ impl Archive {
 
     async fn apply_change(&self, change: CatalogChange) -> Result<(), ArchiveError> {
         let (holdings, watermark) = (self.holdings.clone(), change.watermark);
-        let applied = tokio::task::spawn_blocking(move || holdings.catalog().apply(&change)).await;
+        let applied = crate::off_runtime::blocking(move || holdings.catalog().apply(&change)).await;
         let applied = applied.map_err(|error| ArchiveError::internal("applying to the catalog", error))?;
         let found = applied.map_err(|error| {
             self.catalog_failed(&error);

@@ -4,7 +4,7 @@
 //!
 //! A crash anywhere in between means: run again. What lies in a store and is not in the ledger is an orphan, and harmless.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -145,7 +145,8 @@ impl Archive {
         self: &Arc<Self>,
         study: &StudyUid,
     ) -> Result<BTreeMap<(SeriesUid, ReceiptNumber), Frozen>, ArchiveError> {
-        let mut by_version: HashMap<(crate::identifiers::SopUid, VersionKey), Vec<Arc<JournalEntry>>> = HashMap::new();
+        let mut by_version: BTreeMap<(crate::identifiers::SopUid, VersionKey), Vec<Arc<JournalEntry>>> =
+            BTreeMap::new();
         for number in self.unsealed.receipts_of(study) {
             let entry = Arc::new(self.journal.entry(number).await?);
             let version = (entry.facts.keys.sop.clone(), entry.facts.version.clone());
@@ -173,7 +174,7 @@ impl Archive {
         let nonce = self.entropy.nonce().map_err(|error| ArchiveError::internal("drawing a nonce", error))?;
         let archive = Arc::clone(self);
         let study = study.clone();
-        let built = tokio::task::spawn_blocking(move || build_pack(&archive, &study, items, nonce, zstd_level)).await;
+        let built = crate::off_runtime::blocking(move || build_pack(&archive, &study, items, nonce, zstd_level)).await;
         built.map_err(|error| ArchiveError::internal("building a pack", error))?
     }
 

@@ -192,10 +192,13 @@ impl Unsealed {
         self.studies.lock().get(study).map(|entry| entry.receipts.keys().copied().collect()).unwrap_or_default()
     }
 
-    /// The studies that have receipts that are not sealed.
+    /// The studies that have receipts that are not sealed, in the order of their UIDs.
     pub(super) fn studies(&self) -> Vec<StudyUid> {
         let studies = self.studies.lock();
-        studies.iter().filter(|(_, entry)| !entry.receipts.is_empty()).map(|(study, _)| study.clone()).collect()
+        let waiting = studies.iter().filter(|(_, entry)| !entry.receipts.is_empty());
+        let mut waiting: Vec<StudyUid> = waiting.map(|(study, _)| study.clone()).collect();
+        waiting.sort_unstable();
+        waiting
     }
 
     /// What the ledger does not speak of yet, by study, source and door.
@@ -294,7 +297,7 @@ impl Unsealed {
             !entry.receipts.is_empty() && !entry.frozen && (all || (now >= entry.not_before && (waited || old)))
         };
         let mut due: Vec<(&StudyUid, &Study)> = studies.iter().filter(|(_, entry)| is_due(entry)).collect();
-        due.sort_by_key(|(_, entry)| entry.first_received);
+        due.sort_by_key(|(study, entry)| (entry.first_received, *study));
         due.into_iter().map(|(study, _)| study.clone()).collect()
     }
 

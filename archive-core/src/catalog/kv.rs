@@ -1,6 +1,7 @@
 //! The ordered key-value store that a catalog lies in: five operations, so that a backend is a page of code.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use parking_lot::RwLock;
 
@@ -45,6 +46,28 @@ pub trait OrderedStore: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// As [`OrderedStore::apply`].
     fn clear(&self) -> Result<(), CatalogError>;
+}
+
+impl<S: OrderedStore + ?Sized> OrderedStore for Arc<S> {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, CatalogError> {
+        (**self).get(key)
+    }
+
+    fn range(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<Pair>, CatalogError> {
+        (**self).range(from, to, limit)
+    }
+
+    fn apply(&self, batch: Batch) -> Result<(), CatalogError> {
+        (**self).apply(batch)
+    }
+
+    fn flush(&self) -> Result<(), CatalogError> {
+        (**self).flush()
+    }
+
+    fn clear(&self) -> Result<(), CatalogError> {
+        (**self).clear()
+    }
 }
 
 /// A store in memory, for tests and for archives that may rebuild at every start.

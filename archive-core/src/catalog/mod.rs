@@ -4,7 +4,7 @@
 //! atomic batch with the watermark that it reaches; a crash between batches leaves an older state, never a
 //! mixed one. Damage is never repaired in place: the caller puts the folder aside and rebuilds.
 //!
-//! All calls block; async callers use `spawn_blocking`.
+//! All calls block; async callers use `off_runtime::blocking`.
 
 pub mod cases;
 pub mod elements;

@@ -20,7 +20,8 @@ impl<K: Ord, V> Smallest<K, V> {
     pub(super) fn wants(&self, key: &K) -> bool {
         let full = self.kept.len() >= self.limit;
         let behind = self.after.as_ref().is_some_and(|after| key <= after);
-        !behind && !(full && self.kept.last_key_value().is_none_or(|(last, _)| key >= last))
+        let above = full && self.kept.last_key_value().is_none_or(|(last, _)| key >= last);
+        !behind && !above
     }
 
     /// Offers a thing.

@@ -3,7 +3,7 @@
 //! A read takes the overlay first and the catalog second. Sealing writes the catalog first and clears the overlay
 //! second. So nothing is ever missed in between; what is seen twice counts once, by its receipt number.
 //!
-//! All calls block: async callers use `spawn_blocking`.
+//! All calls block: async callers use `off_runtime::blocking`.
 
 mod collect;
 mod cursor;

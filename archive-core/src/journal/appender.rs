@@ -14,6 +14,7 @@ use super::spares::Spare;
 use super::state::{CommitPlace, Shared, Twin};
 use super::tables::TablesPlace;
 use crate::identifiers::ReceiptNumber;
+use crate::off_runtime;
 
 /// Pieces shorter than this are copied together before they are written (bytes).
 const COPIED_BELOW: usize = 64 * 1024;
@@ -310,14 +311,10 @@ fn write_parts(shared: &Shared, open: &Open, parts: &[Part<'_>]) -> io::Result<(
 /// Syncs the journal and the mirror at the same time. Never a second time after a failure.
 fn sync_all(shared: &Shared, open: &Open) -> Result<(), AppendError> {
     let disk = &shared.disk;
-    let (main, mirror) = std::thread::scope(|scope| {
-        let mirror = open.files.mirror.as_ref().map(|file| scope.spawn(|| disk.sync(file)));
-        let main = disk.sync(&open.files.main);
-        let mirror = mirror.map_or(Ok(()), |thread| {
-            thread.join().unwrap_or_else(|_| Err(io::Error::other("the thread that syncs the mirror ended")))
-        });
-        (main, mirror)
-    });
+    let (main, mirror) = match &open.files.mirror {
+        None => (disk.sync(&open.files.main), Ok(())),
+        Some(mirror) => off_runtime::at_once(|| disk.sync(&open.files.main), || disk.sync(mirror)),
+    };
     let failed = |folder: &Folder, error: io::Error| {
         AppendError::Failed(format!("syncing {}: {error}", folder.segment(open.number).display()))
     };

@@ -303,7 +303,7 @@ impl JournalReader {
         work: impl FnOnce(&JournalContent) -> Result<T, ReadError> + Send + 'static,
     ) -> Result<T, ReadError> {
         let content = Arc::clone(&self.content);
-        let done = tokio::task::spawn_blocking(move || work(&content)).await;
+        let done = crate::off_runtime::blocking(move || work(&content)).await;
         done.unwrap_or_else(|_| Err(thread_ended(self.content.receipt)))
     }
 }

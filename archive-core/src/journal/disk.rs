@@ -9,34 +9,61 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// A disk that several parts share.
-pub(super) type SharedDisk = Arc<dyn Disk>;
+pub type SharedDisk = Arc<dyn Disk>;
 
 /// Everything that changes files of the journal. Each call does one thing and reports what the system said.
-pub(super) trait Disk: Send + Sync + std::fmt::Debug {
+pub trait Disk: Send + Sync + std::fmt::Debug {
     /// A new file; an error if the name is taken.
+    ///
+    /// # Errors
+    /// When the system refuses, or the name is taken.
     fn create(&self, path: &Path) -> io::Result<File>;
     /// Reserves room, so that a full disk shows when a segment is made and not when a receipt is committed. Where
     /// the file system cannot, nothing happens.
+    ///
+    /// # Errors
+    /// When there is no room.
     fn preallocate(&self, file: &File, length: u64) -> io::Result<()>;
     /// Writes all bytes there.
+    ///
+    /// # Errors
+    /// When the system refuses; some of the bytes may be there.
     fn write_at(&self, file: &File, bytes: &[u8], at: u64) -> io::Result<()>;
     /// Cuts the file.
+    ///
+    /// # Errors
+    /// When the system refuses.
     fn truncate(&self, file: &File, length: u64) -> io::Result<()>;
     /// Data, and what is needed to read it, reach the disk.
+    ///
+    /// # Errors
+    /// When the system reports that bytes did not reach the disk; what is on it is not known then.
     fn sync(&self, file: &File) -> io::Result<()>;
     /// The names in a folder reach the disk.
+    ///
+    /// # Errors
+    /// As [`Disk::sync`].
     fn sync_folder(&self, folder: &Path) -> io::Result<()>;
     /// Removes a name.
+    ///
+    /// # Errors
+    /// When the system refuses.
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Gives a file another name in the same folder; what had that name is gone.
+    ///
+    /// # Errors
+    /// When the system refuses.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Bytes that this process may still take on the file system of a folder.
+    ///
+    /// # Errors
+    /// When the system does not tell.
     fn free_bytes(&self, folder: &Path) -> io::Result<u64>;
 }
 
 /// The operating system's files.
 #[derive(Debug)]
-pub(super) struct RealDisk;
+pub struct RealDisk;
 
 impl Disk for RealDisk {
     fn create(&self, path: &Path) -> io::Result<File> {

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use super::content::{JournalContent, JournalReader};
-use super::disk::{RealDisk, SharedDisk};
+use super::disk::SharedDisk;
 use super::entry::JournalEntry;
 use super::error::JournalError;
 use super::intake::{Intake, off_the_runtime};
@@ -26,7 +26,9 @@ use crate::reading::ReadError;
 pub struct Journal {
     pub(super) shared: Arc<Shared>,
     pub(super) requests: mpsc::Sender<Request>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    writer: Mutex<Option<writer::Running>>,
+    /// Makes segments before they are used.
+    maker: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Journal {
@@ -38,34 +40,23 @@ impl Journal {
     /// [`JournalError::LaterEpoch`], [`JournalError::NewerFormat`], [`JournalError::Options`], [`JournalError::Io`].
     /// Damage is no error: [`Recovered::findings`] names it.
     pub fn open(
-        options: JournalOptions,
-        clock: SharedClock,
-        entropy: SharedEntropy,
-    ) -> Result<(Self, Recovered), JournalError> {
-        Self::open_on(Arc::new(RealDisk), options, clock, entropy)
-    }
-
-    pub(super) fn open_on(
         disk: SharedDisk,
         options: JournalOptions,
         clock: SharedClock,
         entropy: SharedEntropy,
     ) -> Result<(Self, Recovered), JournalError> {
         let (shared, appender, recovered) = recover::recover(disk, options, clock, entropy)?;
-        let (requests, mut queue) = mpsc::channel(QUEUE_LENGTH);
-        let of_thread = Arc::clone(&shared);
-        let thread = std::thread::Builder::new()
-            .name("journal-writer".to_owned())
-            .spawn(move || writer::run(&of_thread, appender, &mut queue))
+        let (requests, queue) = mpsc::channel(QUEUE_LENGTH);
+        let writer = writer::start(Arc::clone(&shared), appender, queue)
             .map_err(JournalError::io("starting the writer of", shared.main.path()))?;
-        let mut threads = vec![thread];
+        let mut maker = None;
         if shared.options.spare_segments > 0 {
             let of_thread = Arc::clone(&shared);
-            let maker = std::thread::Builder::new().name("journal-spares".to_owned());
-            let maker = maker.spawn(move || spares::run(&of_thread));
-            threads.push(maker.map_err(JournalError::io("starting a thread for", shared.main.path()))?);
+            let thread = std::thread::Builder::new().name("journal-spares".to_owned());
+            let thread = thread.spawn(move || spares::run(&of_thread));
+            maker = Some(thread.map_err(JournalError::io("starting a thread for", shared.main.path()))?);
         }
-        Ok((Self { shared, requests, threads: Mutex::new(threads) }, recovered))
+        Ok((Self { shared, requests, writer: Mutex::new(Some(writer)), maker: Mutex::new(maker) }, recovered))
     }
 
     /// Begins to take in one instance; waits while the memory budget is used up.
@@ -95,7 +86,7 @@ impl Journal {
     /// [`ReadError::Local`] if the receipt is not live, or its file cannot be opened.
     pub async fn reader(&self, receipt: ReceiptNumber) -> Result<JournalReader, ReadError> {
         let shared = Arc::clone(&self.shared);
-        let opened = tokio::task::spawn_blocking(move || JournalContent::open(&shared, receipt)).await;
+        let opened = crate::off_runtime::blocking(move || JournalContent::open(&shared, receipt)).await;
         opened.unwrap_or_else(|_| Err(super::content::thread_ended(receipt))).map(JournalReader::new)
     }
 
@@ -152,12 +143,13 @@ impl Journal {
         // A writer that has ended already needs no telling.
         drop(self.requests.send(Request::End).await);
         self.shared.spares.end();
-        let threads = std::mem::take(&mut *self.threads.lock());
+        let (writer, maker) = (self.writer.lock().take(), self.maker.lock().take());
+        if let Some(writer) = writer {
+            writer.ended().await;
+        }
         let ended = off_the_runtime(move || {
-            for thread in threads {
-                if thread.join().is_err() {
-                    tracing::error!("a thread of the journal ended by a defect");
-                }
+            if maker.is_some_and(|maker| maker.join().is_err()) {
+                tracing::error!("the thread that makes segments ended by a defect");
             }
             Ok(())
         });

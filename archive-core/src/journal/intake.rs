@@ -265,7 +265,7 @@ pub(super) async fn off_the_runtime<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, JournalError> + Send + 'static,
 ) -> Result<T, JournalError> {
     let ended = |_| Err(JournalError::Stopped { reason: "a thread of the journal ended".to_owned() });
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(ended)
+    crate::off_runtime::blocking(work).await.unwrap_or_else(ended)
 }
 
 /// Keeps the content of another receipt from being deleted until it is dropped. Must not be dropped under the lock
@@ -299,11 +299,7 @@ fn remove_off_the_runtime(shared: &Arc<Shared>, removals: Vec<Removal>) {
         return;
     }
     let shared = Arc::clone(shared);
-    let remove = move || shared.remove(removals);
-    match tokio::runtime::Handle::try_current() {
-        Ok(runtime) => drop(runtime.spawn_blocking(remove)),
-        Err(_) => remove(),
-    }
+    crate::off_runtime::blocking_in_background(move || shared.remove(removals));
 }
 
 /// Deletes a spill file when dropped, unless it is to be kept.

@@ -43,6 +43,7 @@ mod tests;
 
 pub use compact::Compacted;
 pub use content::{JournalContent, JournalContentBytes, JournalReader};
+pub use disk::{Disk, RealDisk, SharedDisk};
 pub use entry::{JournalEntry, PendingReceipt};
 pub use error::JournalError;
 pub use facade::Journal;

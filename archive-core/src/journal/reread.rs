@@ -20,7 +20,7 @@ impl Journal {
     pub async fn entry(&self, receipt: ReceiptNumber) -> Result<JournalEntry, ReadError> {
         let shared = Arc::clone(&self.shared);
         let object = format!("receipt {receipt}");
-        let read = tokio::task::spawn_blocking(move || {
+        let read = crate::off_runtime::blocking(move || {
             let commit = shared.state.lock().live.get(&receipt).map(|live| live.commit);
             commit.map(|commit| read_record(&shared, commit))
         });

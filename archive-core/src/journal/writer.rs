@@ -1,5 +1,7 @@
-//! The writer's thread: takes what queued while it last synced, makes it durable with one sync, answers all.
+//! The writer, on a thread of its own: takes what queued while it last synced, makes it durable with one sync, answers all.
 
+use std::io;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -47,17 +49,90 @@ pub(super) struct Move {
     pub answer: oneshot::Sender<Result<(), JournalError>>,
 }
 
-/// Runs until it is told to end or nobody is left who could ask.
-pub(super) fn run(shared: &Shared, mut appender: Appender, requests: &mut mpsc::Receiver<Request>) {
-    let mut left_over = None;
-    while let Some(first) = left_over.take().or_else(|| requests.blocking_recv()) {
-        match first {
-            Request::Append(append) => left_over = append_batch(shared, &mut appender, append, requests),
-            Request::Move(request) => move_records(shared, &mut appender, *request),
-            Request::Retire(number) => appender.retire(shared, number),
-            Request::End => break,
+/// The writer under way.
+#[derive(Debug)]
+pub(super) enum Running {
+    /// On a thread of its own.
+    Thread(std::thread::JoinHandle<()>),
+    /// As a task of the one thread of a simulation.
+    #[cfg(any(test, feature = "test-support"))]
+    Task(tokio::task::JoinHandle<()>),
+}
+
+/// Starts the writer.
+pub(super) fn start(shared: Arc<Shared>, appender: Appender, requests: mpsc::Receiver<Request>) -> io::Result<Running> {
+    #[cfg(any(test, feature = "test-support"))]
+    if crate::testing::in_place::is_on() {
+        return Ok(Running::Task(tokio::spawn(run_in_place(shared, appender, requests))));
+    }
+    let named = std::thread::Builder::new().name("journal-writer".to_owned());
+    named.spawn(move || run(&shared, appender, requests)).map(Running::Thread)
+}
+
+impl Running {
+    /// Waits until the writer has ended.
+    pub(super) async fn ended(self) {
+        let ended_well = match self {
+            Self::Thread(thread) => crate::off_runtime::blocking(move || thread.join().is_ok()).await.unwrap_or(false),
+            #[cfg(any(test, feature = "test-support"))]
+            Self::Task(task) => task.await.is_ok(),
+        };
+        if !ended_well {
+            tracing::error!("the journal's writer ended by a defect");
         }
     }
+}
+
+/// Runs until it is told to end or nobody is left who could ask.
+fn run(shared: &Shared, mut appender: Appender, mut requests: mpsc::Receiver<Request>) {
+    let mut left_over = None;
+    while let Some(first) = left_over.take().or_else(|| requests.blocking_recv()) {
+        match serve(shared, &mut appender, first, &mut requests) {
+            ControlFlow::Continue(other) => left_over = other,
+            ControlFlow::Break(()) => break,
+        }
+    }
+    end(shared, appender);
+}
+
+/// As [`run`], with pauses in which others queue.
+#[cfg(any(test, feature = "test-support"))]
+async fn run_in_place(shared: Arc<Shared>, mut appender: Appender, mut requests: mpsc::Receiver<Request>) {
+    let mut left_over = None;
+    loop {
+        let first = match left_over.take() {
+            Some(first) => first,
+            None => match requests.recv().await {
+                Some(first) => first,
+                None => break,
+            },
+        };
+        crate::testing::in_place::turn().await;
+        match serve(&shared, &mut appender, first, &mut requests) {
+            ControlFlow::Continue(other) => left_over = other,
+            ControlFlow::Break(()) => break,
+        }
+    }
+    end(&shared, appender);
+}
+
+/// Does what is asked, and what else waits and can be done with it; gives what comes next, if it was taken already.
+fn serve(
+    shared: &Shared,
+    appender: &mut Appender,
+    first: Request,
+    requests: &mut mpsc::Receiver<Request>,
+) -> ControlFlow<(), Option<Request>> {
+    match first {
+        Request::Append(append) => return ControlFlow::Continue(append_batch(shared, appender, append, requests)),
+        Request::Move(request) => move_records(shared, appender, *request),
+        Request::Retire(number) => appender.retire(shared, number),
+        Request::End => return ControlFlow::Break(()),
+    }
+    ControlFlow::Continue(None)
+}
+
+fn end(shared: &Shared, appender: Appender) {
     appender.finish(shared);
     shared.spares.end();
     let _stopped = shared.stop("it was shut down");

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use archive_core::archive::{
-    Archive, ArchiveOptions, Incoming, Input, JournalLimits, MergeOptions, OpenError, Parts, SealOptions, StoreSpec,
+    Archive, ArchiveOptions, CatalogPlace, Incoming, Input, JournalLimits, MergeOptions, OpenError, Parts, SealOptions,
+    StoreSpec,
 };
 use archive_core::caller::{Caller, Door, SourceKey};
 use archive_core::clock::ManualClock;
 use archive_core::entropy::SystemEntropy;
+use archive_core::journal::RealDisk;
 use archive_core::ledger::entry::StoreRole;
 use archive_core::receipt::Resolved;
 use archive_core::store::LocalPlace;
@@ -56,7 +58,13 @@ pub(super) async fn open(data: &Path, kind: Kind) -> Result<Arc<Archive>, OpenEr
         let role = if number == 0 { StoreRole::Home } else { StoreRole::Required };
         StoreSpec { place, role, home: number == 0, create: false }
     });
-    let parts = Parts { clock: ManualClock::new(), entropy: SystemEntropy::shared(), stores: stores.collect() };
+    let parts = Parts {
+        clock: ManualClock::new(),
+        entropy: SystemEntropy::shared(),
+        disk: Arc::new(RealDisk),
+        catalog: CatalogPlace::Embedded,
+        stores: stores.collect(),
+    };
     let archive = Archive::open(options, parts).await?;
     archive.rebuilt().await;
     Ok(archive)

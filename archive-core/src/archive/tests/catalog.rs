@@ -70,11 +70,11 @@ async fn an_entry_that_could_not_be_applied_is_not_passed_over_for_ever() {
         assert!(seal(&archive).await.is_empty());
     }
     // Merging reads both packs, reads the new one back as a whole, and then its index, for the catalog: that fails.
-    let before = house.home.created.lock().len();
-    house.home.fail_after_create();
+    let before = house.home.created().len();
+    house.home.fail_after_create("ledger/", "studies/");
     let merged = archive.merge_due().await;
     assert!(merged.is_err(), "the catalog could not follow");
-    assert!(house.home.created.lock().len() > before);
+    assert!(house.home.created().len() > before);
     archive.rebuilt().await;
     let _received = send(&archive, "CT1", sent[2].clone()).await.unwrap();
     assert!(seal(&archive).await.is_empty());
@@ -97,7 +97,7 @@ async fn a_pack_without_a_good_copy_is_a_case_and_keeps_nothing_else_out_of_the_
     assert!(seal(&archive).await.is_empty());
     archive.close().await;
     drop(archive);
-    house.home.inner.lose(&key);
+    house.home.inner().lose(&key);
     std::fs::remove_dir_all(house.data.path().join("catalog")).unwrap();
     let archive = house.open().await;
     assert_eq!(contents(&archive, other).await.unwrap().len(), 1);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::TryStreamExt as _;
 
-use super::house::{Flaky, House, Op, STUDY, contents, data_set, seal, send};
+use super::house::{FaultStore, House, Op, STUDY, StoreFault, contents, data_set, seal, send};
 use crate::archive::{Archive, CaseRecord, LedgerFilter};
 use crate::caller::Caller;
 use crate::identifiers::{Sha256Digest, uid_fan_out};
@@ -30,7 +30,7 @@ async fn orphaned(mut house: House) -> Orphaned {
         let _received = send(&archive, "CT1", bytes.clone()).await.unwrap();
     }
     for _ in 0..20 {
-        house.home.fail(Op::Create, "ledger/");
+        house.home.fail(Op::Create, "ledger/", StoreFault::Refused);
     }
     assert_eq!(seal(&archive).await.len(), 1);
     let orphan = house.home.packs().await.remove(0);
@@ -84,10 +84,10 @@ async fn unknown_packs(archive: &Arc<Archive>) -> Vec<CaseRecord> {
 }
 
 /// Puts bytes into a store under the name that a pack of these bytes would have.
-async fn put_under_the_right_name(store: &Flaky, bytes: &Bytes) -> StoreKey {
+async fn put_under_the_right_name(store: &FaultStore, bytes: &Bytes) -> StoreKey {
     let name = format!("studies/{}/{STUDY}/{}.zip", uid_fan_out(STUDY), Sha256Digest::of(bytes));
     let key = StoreKey::parse(&name).unwrap();
-    store.inner.create(&key, bytes.clone()).await.unwrap();
+    store.inner().create(&key, bytes.clone()).await.unwrap();
     key
 }
 
@@ -153,7 +153,7 @@ async fn i5_an_orphan_of_which_one_receipt_lies_nowhere_else_stays() {
     assert!(seal(&archive).await.is_empty());
     let _received = send(&archive, "CT2", bytes.clone()).await.unwrap();
     for _ in 0..20 {
-        house.home.fail(Op::Create, "ledger/");
+        house.home.fail(Op::Create, "ledger/", StoreFault::Refused);
     }
     assert_eq!(seal(&archive).await.len(), 1);
     let archive = house.crash_with_faults_over(archive).await;
@@ -173,16 +173,16 @@ async fn i5_an_orphan_stays_while_the_other_copy_is_damaged_wherever_it_is() {
     let left = orphaned(House::new()).await.sealed_elsewhere().await;
     left.house.clock.advance(8 * DAY);
     let other = left.other().await;
-    let whole = left.house.home.inner.read(&other).await.unwrap();
+    let whole = left.house.home.inner().read(&other).await.unwrap();
     // The first bytes are no part of any version: only the digest of the whole covers them.
     for at in (0..whole.len()).step_by(97).chain([10, whole.len() - 1]) {
-        left.house.home.inner.damage(&other, flipped(&whole, at));
+        left.house.home.inner().damage(&other, flipped(&whole, at));
         left.sweep().await;
         assert!(left.is_there().await, "byte {at} of the other copy is wrong");
     }
     assert!(recorded(&left.archive, "delete_intended").await.is_empty());
     assert!(unknown_packs(&left.archive).await.is_empty(), "what cannot be read may be there");
-    left.house.home.inner.damage(&other, whole);
+    left.house.home.inner().damage(&other, whole);
     left.sweep().await;
     assert!(!left.is_there().await);
     left.holds_all().await;
@@ -194,8 +194,8 @@ async fn an_orphan_goes_from_every_store_when_one_has_the_other_copy_whole() {
     let left = orphaned(House::with(StoreRole::Required)).await.sealed_elsewhere().await;
     left.house.clock.advance(8 * DAY);
     let other = left.other().await;
-    let whole = left.house.home.inner.read(&other).await.unwrap();
-    left.house.home.inner.damage(&other, flipped(&whole, whole.len() / 2));
+    let whole = left.house.home.inner().read(&other).await.unwrap();
+    left.house.home.inner().damage(&other, flipped(&whole, whole.len() / 2));
     assert_eq!(left.house.second().packs().await.len(), 2);
     left.sweep().await;
     assert_eq!(left.house.home.packs().await, std::slice::from_ref(&other));
@@ -208,11 +208,11 @@ async fn an_orphan_goes_from_every_store_when_one_has_the_other_copy_whole() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_orphan_goes_from_a_store_that_may_lag_when_its_ledger_says_so_too() {
     let left = orphaned(House::with(StoreRole::Lagging)).await.sealed_elsewhere().await;
-    let bytes = left.house.home.inner.read(&left.orphan).await.unwrap();
-    left.house.second().inner.create(&left.orphan, bytes).await.unwrap();
+    let bytes = left.house.home.inner().read(&left.orphan).await.unwrap();
+    left.house.second().inner().create(&left.orphan, bytes).await.unwrap();
     left.house.clock.advance(8 * DAY);
-    left.house.second().fail(Op::Create, "ledger/");
-    left.house.second().fail(Op::Create, "ledger/");
+    left.house.second().fail(Op::Create, "ledger/", StoreFault::Refused);
+    left.house.second().fail(Op::Create, "ledger/", StoreFault::Refused);
     left.sweep().await;
     assert_eq!(
         left.house.second().packs().await,
@@ -234,7 +234,7 @@ async fn i5_an_unnamed_pack_whose_bytes_make_no_pack_is_a_case_and_stays() {
     let _received = send(&archive, "CT1", data_set(STUDY, 1, "sealed")).await.unwrap();
     assert!(seal(&archive).await.is_empty());
     let sealed = house.home.packs().await.remove(0);
-    let whole = house.home.inner.read(&sealed).await.unwrap();
+    let whole = house.home.inner().read(&sealed).await.unwrap();
     let cut = whole.slice(..whole.len() - 1);
     let mut there = vec![sealed];
     for bytes in [Bytes::new(), "no pack at all".into(), vec![0; 1000].into(), cut] {
@@ -255,9 +255,9 @@ async fn i5_an_unnamed_pack_whose_bytes_make_no_pack_is_a_case_and_stays() {
 async fn an_orphan_whose_bytes_are_not_those_of_its_name_stays() {
     let left = orphaned(House::new()).await.sealed_elsewhere().await;
     left.house.clock.advance(8 * DAY);
-    let whole = left.house.home.inner.read(&left.orphan).await.unwrap();
+    let whole = left.house.home.inner().read(&left.orphan).await.unwrap();
     for at in (0..whole.len()).step_by(97).chain([10, whole.len() - 1]) {
-        left.house.home.inner.damage(&left.orphan, flipped(&whole, at));
+        left.house.home.inner().damage(&left.orphan, flipped(&whole, at));
         left.sweep().await;
         assert!(left.is_there().await, "byte {at} of it is wrong");
     }
@@ -294,7 +294,7 @@ async fn nothing_is_looked_for_while_the_catalog_is_being_rebuilt() {
     let _received = send(&left.archive, "CT1", data_set("1.2.3", 1, "later")).await.unwrap();
     left.archive.record_received().await.unwrap();
     // The rebuild fails at its first step and rests until the archive is closed.
-    left.house.home.fail(Op::Read, "ledger/");
+    left.house.home.fail(Op::Read, "ledger/", StoreFault::Refused);
     let events = left.archive.rebuild(&Caller::local()).unwrap();
     drop(events);
     left.sweep().await;

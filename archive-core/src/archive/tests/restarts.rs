@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::house::{House, Op, STUDY, contents, data_set, found, seal, send};
+use super::house::{House, Op, STUDY, StoreFault, contents, data_set, found, seal, send};
 use crate::archive::OpenError;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -44,9 +44,9 @@ async fn a_ledger_entry_whose_answer_was_lost_counts_and_the_study_is_not_sealed
     let archive = house.open().await;
     let bytes = data_set(STUDY, 1, "once");
     let _received = send(&archive, "CT1", bytes.clone()).await.unwrap();
-    house.home.fail(Op::LoseAnswer, "ledger/");
+    house.home.fail(Op::Create, "ledger/", StoreFault::AnswerLost);
     // The look at what lies there fails as well, so that nobody knows.
-    house.home.fail(Op::Read, "ledger/");
+    house.home.fail(Op::Read, "ledger/", StoreFault::Refused);
     let failed = seal(&archive).await;
     assert_eq!(failed.len(), 1, "{failed:?}");
     assert!(seal(&archive).await.is_empty());
@@ -102,6 +102,27 @@ async fn i1_an_instance_whose_sequences_nest_as_deep_as_is_allowed_survives_a_cr
     assert!(contents(&archive, STUDY).await.unwrap() == sent, "from the journal");
     assert_eq!(seal(&archive).await, [""; 0]);
     assert!(contents(&archive, STUDY).await.unwrap() == sent, "from the pack");
+    archive.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn receipts_that_the_ledger_knows_and_the_journal_does_not_any_more_are_named_and_are_a_case() {
+    let house = House::new();
+    let archive = house.open().await;
+    let _received = send(&archive, "CT1", data_set(STUDY, 1, "in the segment that goes")).await.unwrap();
+    archive.record_received().await.unwrap();
+    archive.close().await;
+    drop(archive);
+    let archive = house.open().await;
+    let _received = send(&archive, "CT1", data_set(STUDY, 2, "in the next one")).await.unwrap();
+    archive.close().await;
+    drop(archive);
+    std::fs::remove_file(house.data.path().join("journal").join("segment-0000000001.journal")).unwrap();
+    let archive = house.open().await;
+    let status = archive.status().await;
+    assert!(status.findings.iter().any(|finding| finding.starts_with("lost: 1 receipts")), "{:?}", status.findings);
+    assert_eq!(status.open_cases, 1);
+    assert_eq!(found(&archive).await, [1, 1, 1], "what is there is given");
     archive.close().await;
 }
 

@@ -122,7 +122,7 @@ async fn i11_a_store_that_lags_is_behind_and_not_damaged_but_what_it_had_must_be
     assert_eq!((second.behind, &second.findings), (Some(home.segments - second.segments), &Vec::new()));
     assert!(second.behind > Some(0), "it was not fed meanwhile");
 
-    house.second().inner.lose(&reached.key().unwrap());
+    house.second().inner().lose(&reached.key().unwrap());
     let reports = archive.verify_ledger(&Caller::local()).await.unwrap();
     assert!(reports[0].findings.is_empty());
     let [finding] = reports[1].findings.as_slice() else { panic!("one finding: {:?}", reports[1].findings) };

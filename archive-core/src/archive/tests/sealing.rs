@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::TryStreamExt as _;
 
-use super::house::{House, Op, STUDY, contents, data_set, seal, send};
+use super::house::{House, Op, STUDY, StoreFault, contents, data_set, seal, send};
 use crate::archive::{Archive, LedgerFilter};
 use crate::caller::Caller;
 use crate::ledger::entry::StoreRole;
@@ -37,7 +37,7 @@ async fn i1_what_a_required_store_does_not_know_as_sealed_stays_in_the_journal_a
     let _received = send(&archive, "CT1", data_set(STUDY, 1, "stays")).await.unwrap();
     // The pack arrives there, the entry does not.
     for _ in 0..20 {
-        house.second().fail(Op::Create, "ledger/");
+        house.second().fail(Op::Create, "ledger/", StoreFault::Refused);
     }
     assert_eq!(seal(&archive).await.len(), 1);
     assert_eq!(archive.status().await.journal.live_receipts, 1);
@@ -108,7 +108,7 @@ async fn i8_a_copy_that_a_crash_kept_from_the_ledger_is_compared_and_recorded_by
         assert!(seal(&archive).await.is_empty());
     }
     // The first to be copied is there, and nobody gets to know.
-    house.second().fail(Op::LoseAnswer, "studies/");
+    house.second().fail(Op::Create, "studies/", StoreFault::AnswerLost);
     assert!(archive.catch_up_stores().await.is_err());
     assert_eq!((house.second().packs().await.len(), copies(&archive).await), (1, 0));
     let archive = house.crash(archive).await;
@@ -134,7 +134,7 @@ async fn one_pack_that_cannot_be_copied_does_not_keep_the_others_away() {
         assert!(seal(&archive).await.is_empty());
     }
     let bad = house.home.packs().await.remove(1);
-    house.home.inner.damage(&bad, "rubbish".into());
+    house.home.inner().damage(&bad, "rubbish".into());
     assert!(archive.catch_up_stores().await.is_err());
     assert_eq!(house.second().packs().await.len(), 2);
     archive.close().await;

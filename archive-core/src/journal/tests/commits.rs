@@ -226,20 +226,20 @@ async fn below_the_disk_reserve_nothing_new_is_accepted() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sixty_four_who_wait_share_syncs() {
     let mut world = World::new();
-    let simulated = simulated::Simulated::new();
-    world.disk = simulated.clone();
+    let disk = crate::testing::FaultDisk::new();
+    world.disk = disk.clone();
     world.options.segment_bytes = 8 << 20;
     world.options.memory_bytes = 64 << 20;
     let (journal, _) = world.open();
     let journal = Arc::new(journal);
     // The first sync is held until the others queue behind it: then they must all go with the next one.
-    let hold = simulated.hold_syncs();
+    let hold = disk.hold_syncs();
     let start = |seed: u64| {
         let journal = Arc::clone(&journal);
         tokio::spawn(async move { put(&journal, &content(seed, 3000)).await.unwrap().number().number })
     };
     let mut tasks = vec![start(0)];
-    while simulated.waiting() == 0 {
+    while disk.waiting() == 0 {
         tokio::task::yield_now().await;
     }
     tasks.extend((1..65).map(start));
@@ -303,14 +303,14 @@ async fn another_archives_journal_is_refused() {
 #[tokio::test]
 async fn an_entry_whose_committer_has_gone_is_not_forgotten() {
     let mut world = World::new();
-    let simulated = simulated::Simulated::new();
-    world.disk = simulated.clone();
+    let disk = crate::testing::FaultDisk::new();
+    world.disk = disk.clone();
     let (journal, _) = world.open();
-    let hold = simulated.hold_syncs();
+    let hold = disk.hold_syncs();
     {
         let commit = put(&journal, b"abandoned");
         tokio::pin!(commit);
-        while journal.requests.capacity() == journal.requests.max_capacity() && simulated.waiting() == 0 {
+        while journal.requests.capacity() == journal.requests.max_capacity() && disk.waiting() == 0 {
             assert!(futures::poll!(&mut commit).is_pending());
             tokio::task::yield_now().await;
         }

@@ -1,7 +1,7 @@
 //! The n-th call fails, for every n: nothing that was acknowledged is lost, nothing is synced twice.
 
-use super::simulated::{Fault, Simulated};
 use super::*;
+use crate::testing::{DiskFault, FaultDisk};
 use rustix::io::Errno;
 
 /// A small life: small and large instances, a duplicate, rotation, release, compaction. Gives what was acknowledged
@@ -32,10 +32,10 @@ async fn nth_call_loop(mirrored: bool, errno: Errno, stays: bool) {
     let mut at = 1;
     loop {
         let mut world = if mirrored { World::mirrored() } else { World::new() };
-        let simulated = Simulated::new();
-        world.disk = simulated.clone();
+        let disk = FaultDisk::new();
+        world.disk = disk.clone();
         let (journal, _) = world.open();
-        simulated.fail(Some(Fault { at, errno, stays }));
+        disk.fail(Some(DiskFault { at, errno, stays }));
         let clock = Arc::clone(&world.clock);
         let held = life(&journal, &clock).await;
         for entry in &held {
@@ -45,11 +45,11 @@ async fn nth_call_loop(mirrored: bool, errno: Errno, stays: bool) {
         let stopped = journal.status().stopped.is_some();
         if stopped {
             assert!(put(&journal, b"late").await.is_err(), "nothing is accepted after call {at} failed");
-            assert_eq!(simulated.syncs_after_failure(), 0, "no sync is tried after call {at} failed");
+            assert_eq!(disk.syncs_after_failure(), 0, "no sync is tried after call {at} failed");
         }
-        let hit = simulated.fault_hit();
+        let hit = disk.fault_hit();
         journal.shut_down().await;
-        simulated.fail(None);
+        disk.fail(None);
         let recovered = world.look().await;
         for entry in &held {
             assert!(recovered.entries.contains(entry), "call {at} {errno:?}: {entry:?} was acknowledged");
@@ -97,14 +97,14 @@ async fn i1_recovery_syncs_every_file_and_folder_that_it_relies_on() {
         put(&journal, &content(seed, length)).await.unwrap();
     }
     journal.shut_down().await;
-    let simulated = Simulated::new();
-    world.disk = simulated.clone();
+    let disk = FaultDisk::new();
+    world.disk = disk.clone();
     let (_journal, recovered) = world.open();
     assert_eq!((recovered.entries.len(), recovered.findings.len()), (5, 0));
     for folder in [world.main(), world.mirror()] {
         let spill = folder.join("spill").join(&files_in(&folder.join("spill"))[0]);
         for relied_on in [segment_path(&folder, 1), segment_path(&folder, 2), spill, folder.join("spill"), folder] {
-            assert!(simulated.was_synced(&relied_on), "{}", relied_on.display());
+            assert!(disk.was_synced(&relied_on), "{}", relied_on.display());
         }
     }
 }
@@ -112,41 +112,41 @@ async fn i1_recovery_syncs_every_file_and_folder_that_it_relies_on() {
 #[tokio::test]
 async fn a_failed_sync_answers_all_who_wait_and_is_not_tried_again() {
     let mut world = World::new();
-    let simulated = Simulated::new();
-    world.disk = simulated.clone();
+    let disk = FaultDisk::new();
+    world.disk = disk.clone();
     let (journal, _) = world.open();
     let first = put(&journal, b"first").await.unwrap();
-    simulated.fail(Some(Fault { at: 2, errno: Errno::IO, stays: false }));
+    disk.fail(Some(DiskFault { at: 2, errno: Errno::IO, stays: false }));
     let waiting = [b"second", b"third_"].map(|bytes| put(&journal, bytes));
     for answer in futures::future::join_all(waiting).await {
         assert!(matches!(answer, Err(JournalError::Stopped { .. })), "{answer:?}");
     }
     assert!(journal.status().stopped.unwrap().contains("syncing"));
     assert!(matches!(journal.intake().await, Err(JournalError::Stopped { .. })));
-    assert_eq!(simulated.syncs_after_failure(), 0);
+    assert_eq!(disk.syncs_after_failure(), 0);
     assert_eq!(read_back(&journal, first.number()).await.unwrap(), b"first", "reading goes on");
 }
 
 #[tokio::test]
 async fn no_room_for_a_new_segment_is_full_and_not_the_end() {
     let mut world = World::new();
-    let simulated = Simulated::new();
-    world.disk = simulated.clone();
+    let disk = FaultDisk::new();
+    world.disk = disk.clone();
     let (journal, _) = world.open();
     for errno in [Errno::NOSPC, Errno::DQUOT, Errno::FBIG] {
         for at in 1..=3 {
-            simulated.fail(Some(Fault { at, errno, stays: false }));
+            disk.fail(Some(DiskFault { at, errno, stays: false }));
             let refused = put(&journal, &content(at, 60_000)).await;
             assert!(matches!(refused, Err(JournalError::Full { .. })), "{refused:?}");
             let segment_full = loop {
-                simulated.fail(Some(Fault { at, errno, stays: true }));
+                disk.fail(Some(DiskFault { at, errno, stays: true }));
                 match put(&journal, &content(at, 15_000)).await {
-                    Ok(_) => simulated.fail(None),
+                    Ok(_) => disk.fail(None),
                     Err(error) => break error,
                 }
             };
             assert!(matches!(segment_full, JournalError::Full { .. } | JournalError::Stopped { .. }));
-            simulated.fail(None);
+            disk.fail(None);
             if journal.status().stopped.is_some() {
                 // Cutting back a batch that was half written could not be synced.
                 return assert!(at > 1);
@@ -159,11 +159,11 @@ async fn no_room_for_a_new_segment_is_full_and_not_the_end() {
 #[tokio::test]
 async fn a_full_disk_in_the_middle_of_a_batch_leaves_nothing_of_it() {
     let mut world = World::new();
-    let simulated = Simulated::new();
-    world.disk = simulated.clone();
+    let disk = FaultDisk::new();
+    world.disk = disk.clone();
     let (journal, _) = world.open();
     let first = put(&journal, b"first").await.unwrap();
-    simulated.fail(Some(Fault { at: 1, errno: Errno::NOSPC, stays: false }));
+    disk.fail(Some(DiskFault { at: 1, errno: Errno::NOSPC, stays: false }));
     assert!(matches!(put(&journal, &content(1, 3000)).await, Err(JournalError::Full { .. })));
     let third = put(&journal, b"third").await.unwrap();
     assert!(third.number() > first.number());

@@ -7,7 +7,6 @@ mod golden;
 mod mirrored;
 mod power_cut;
 mod reading;
-mod simulated;
 mod spares;
 
 use std::path::{Path, PathBuf};
@@ -73,7 +72,7 @@ impl World {
     fn try_open(&mut self) -> Result<(Journal, Recovered), JournalError> {
         self.seed += 1;
         let entropy = SeededEntropy::from_seed(self.seed);
-        Journal::open_on(Arc::clone(&self.disk), self.options.clone(), self.clock.clone(), entropy)
+        Journal::open(Arc::clone(&self.disk), self.options.clone(), self.clock.clone(), entropy)
     }
 
     fn open(&mut self) -> (Journal, Recovered) {

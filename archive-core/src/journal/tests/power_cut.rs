@@ -1,7 +1,7 @@
 //! Random histories with power cuts: of what was not synced, any sector and any name may be lost.
 
-use super::simulated::{Fault, Simulated};
 use super::*;
+use crate::testing::{DiskFault, FaultDisk};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -109,32 +109,32 @@ impl Sender {
 async fn history(mirrored: bool, acts: &[Act]) {
     let mut world = if mirrored { World::mirrored() } else { World::new() };
     world.options.compact_after = std::time::Duration::ZERO;
-    let simulated = Simulated::new();
-    world.disk = simulated.clone();
+    let disk = FaultDisk::new();
+    world.disk = disk.clone();
     let mut sender = Sender { seed: 1, ..Sender::default() };
     let (mut journal, _) = world.open();
     let mut cut = None;
     for (index, act) in acts.iter().chain([&Act::Cut { after: 1, pattern: 0x5A5A }]).enumerate() {
         if let Act::Cut { after, .. } | Act::Kill { after } = act {
-            simulated.fail(Some(Fault { at: *after, errno: rustix::io::Errno::IO, stays: true }));
+            disk.fail(Some(DiskFault { at: *after, errno: rustix::io::Errno::IO, stays: true }));
             cut = match act {
                 Act::Cut { pattern, .. } => Some(Some(*pattern)),
                 _ => Some(None),
             };
         }
         sender.act(&journal, act).await;
-        let over = cut.is_some() && (simulated.fault_hit() || index == acts.len());
+        let over = cut.is_some() && (disk.fault_hit() || index == acts.len());
         if !over {
             continue;
         }
         journal.shut_down().await;
         if let Some(mut pattern) = cut.take().flatten() {
-            simulated.power_cut(|| {
+            disk.power_cut(|| {
                 pattern = pattern.rotate_left(1);
                 pattern & 1 == 1
             });
         }
-        simulated.fail(None);
+        disk.fail(None);
         let (opened, recovered) = world.open();
         check_entries(&opened, &recovered).await;
         sender.check(&recovered);
@@ -149,7 +149,7 @@ async fn history(mirrored: bool, acts: &[Act]) {
         journal = opened;
     }
     journal.shut_down().await;
-    simulated.power_cut(|| false);
+    disk.power_cut(|| false);
     sender.check(&world.look().await);
 }
 

@@ -96,7 +96,7 @@ async fn the_files_of_released_segments_are_used_again_but_for_those_that_somebo
     // A file that was deleted has no name any more, one that was used again has.
     let names: Vec<u64> = seen.iter().map(|(_, file)| file.metadata().unwrap().nlink()).collect();
     assert_eq!(names[0], 0, "somebody reads it");
-    assert!(names[1..names.len() - 1].iter().any(|count| *count == 1), "no file was used again: {names:?}");
+    assert!(names[1..names.len() - 1].contains(&1), "no file was used again: {names:?}");
     let (reader, bytes) = (reader.unwrap(), content(0, 15_000));
     let mut read = Vec::new();
     while read.len() < bytes.len() {

@@ -1,19 +1,20 @@
 //! `kill -9` at every call that a start, an append and a catch-up make to any store, before and after it takes effect.
 
+use parking_lot::Mutex;
+
 use super::*;
 
 /// Runs a start, two appends and a catch-up, and dies in the middle of the given call. Gives what was acknowledged, and
 /// whether the call was reached.
-fn run_until_killed(world: &mut World, call: usize, after_effect: bool) -> (Vec<(u64, u64)>, bool) {
-    world.kill.calls.store(call, Ordering::SeqCst);
-    world.kill.after_effect.store(after_effect, Ordering::SeqCst);
+fn run_until_killed(world: &mut World, call: u64, effect: Effect) -> (Vec<(u64, u64)>, bool) {
+    world.machine.dies_at(call, effect);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let acknowledged = Mutex::new(Vec::new());
-    let kill = world.kill.clone();
+    let machine = world.machine.clone();
     let killed = runtime.block_on(async {
         let work = async {
             let ledger = world.open().await.unwrap();
-            for number in [call as u64 * 10, call as u64 * 10 + 1] {
+            for number in [call * 10, call * 10 + 1] {
                 let appended = ledger.append(vec![job(number)]).await.unwrap();
                 assert!(appended.is_in_all_required());
                 world.remembered = Some(appended.standing.head);
@@ -23,11 +24,11 @@ fn run_until_killed(world: &mut World, call: usize, after_effect: bool) -> (Vec<
         };
         tokio::select! {
             () = work => false,
-            () = kill.reached.notified() => true,
+            () = machine.died() => true,
         }
     });
     drop(runtime); // The process is gone: its tasks end where they wait.
-    world.kill.calls.store(0, Ordering::SeqCst);
+    world.machine.start();
     (acknowledged.into_inner(), killed)
 }
 
@@ -52,7 +53,7 @@ fn check_after(world: &mut World, acknowledged: &[(u64, u64)]) {
 
 #[test]
 fn i1_i10_a_kill_at_any_call_to_a_store_leaves_a_ledger_that_goes_on() {
-    for after_effect in [false, true] {
+    for effect in [Effect::Before, Effect::After] {
         for begun in [false, true] {
             let mut call = 1;
             loop {
@@ -61,7 +62,7 @@ fn i1_i10_a_kill_at_any_call_to_a_store_leaves_a_ledger_that_goes_on() {
                     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
                     runtime.block_on(async { drop(world.open().await.unwrap()) });
                 }
-                let (acknowledged, killed) = run_until_killed(&mut world, call, after_effect);
+                let (acknowledged, killed) = run_until_killed(&mut world, call, effect);
                 check_after(&mut world, &acknowledged);
                 if !killed {
                     break;

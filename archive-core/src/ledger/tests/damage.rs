@@ -8,11 +8,11 @@ fn position(sequence: u64) -> Position {
 }
 
 async fn bytes_of(store: &Arc<FaultStore>, sequence: u64) -> Bytes {
-    store.inner.read(&position(sequence).key().unwrap()).await.unwrap()
+    store.inner().read(&position(sequence).key().unwrap()).await.unwrap()
 }
 
 fn put(store: &Arc<FaultStore>, sequence: u64, bytes: impl Into<Bytes>) {
-    store.inner.damage(&position(sequence).key().unwrap(), bytes.into());
+    store.inner().damage(&position(sequence).key().unwrap(), bytes.into());
 }
 
 fn names(report: &Report) -> Vec<&str> {
@@ -65,7 +65,7 @@ async fn a_segment_that_is_missing_is_named_and_the_rest_is_still_verified() {
     let (world, ledger) = World::with_appends(5).await;
     for sequence in 0..5 {
         let good = bytes_of(&world.home, sequence).await;
-        world.home.inner.lose(&position(sequence).key().unwrap());
+        world.home.inner().lose(&position(sequence).key().unwrap());
         let report = verify_store(&world.home, ledger.head()).await;
         assert_eq!(names(&report), [position(sequence).name()], "{report}");
         assert_eq!(report.findings[0].fault, Fault::Missing);
@@ -74,7 +74,7 @@ async fn a_segment_that_is_missing_is_named_and_the_rest_is_still_verified() {
         put(&world.home, sequence, good);
     }
     for sequence in 1..4 {
-        world.home.inner.lose(&position(sequence).key().unwrap());
+        world.home.inner().lose(&position(sequence).key().unwrap());
     }
     let report = verify_store(&world.home, ledger.head()).await;
     assert_eq!(report.findings.len(), 1, "{report}");
@@ -84,7 +84,7 @@ async fn a_segment_that_is_missing_is_named_and_the_rest_is_still_verified() {
 #[tokio::test]
 async fn an_end_that_was_cut_off_is_found_by_a_remembered_head() {
     let (world, ledger) = World::with_appends(5).await;
-    world.home.inner.lose(&position(5).key().unwrap());
+    world.home.inner().lose(&position(5).key().unwrap());
     let alone = verify_store(&world.home, None).await;
     assert!(alone.is_good() && !alone.summary.remembered);
     assert!(alone.to_string().contains("nothing else vouches for the end"));
@@ -175,7 +175,7 @@ async fn names_that_vellum_gives_to_nothing_are_reported_and_disturb_nobody() {
     let (mut world, ledger) = World::with_appends(2).await;
     drop(ledger);
     let stray = StoreKey::parse("ledger/000001/0000000/notes.txt").unwrap();
-    world.home.inner.create(&stray, Bytes::from_static(b"hello")).await.unwrap();
+    world.home.inner().create(&stray, Bytes::from_static(b"hello")).await.unwrap();
     let report = verify_store(&world.home, None).await;
     assert_eq!(names(&report), [stray.as_str()]);
     assert_eq!(report.findings[0].fault, Fault::Name);
@@ -186,7 +186,7 @@ async fn names_that_vellum_gives_to_nothing_are_reported_and_disturb_nobody() {
 async fn i11_two_valid_continuations_are_a_fork_that_names_where_they_part() {
     let (mut world, ledger) = World::with_appends(4).await;
     drop(ledger);
-    let other = FaultStore::over(MemoryStore::named("required"), world.kill.clone());
+    let other = FaultStore::of("required", world.machine.clone(), None);
     copy_all(&world.home, &other).await;
     let one = world.open().await.unwrap();
     for number in 10..13 {

@@ -34,13 +34,13 @@ pub(super) fn opening_of(last: &Segment, epoch: u32) -> EntryBody {
 }
 
 async fn last_segment(store: &Arc<FaultStore>) -> Segment {
-    let LedgerState::EndsAt(end) = find_end(&*store.inner).await.unwrap() else { panic!("no end") };
-    Segment::decode(end, &store.inner.read(&end.key().unwrap()).await.unwrap()).unwrap()
+    let LedgerState::EndsAt(end) = find_end(&**store.inner()).await.unwrap() else { panic!("no end") };
+    Segment::decode(end, &store.inner().read(&end.key().unwrap()).await.unwrap()).unwrap()
 }
 
 async fn put(world: &World, (segment, bytes): (Segment, Bytes)) -> Segment {
     for store in [&world.home, &world.required] {
-        store.inner.create(&segment.position.key().unwrap(), bytes.clone()).await.unwrap();
+        store.inner().create(&segment.position.key().unwrap(), bytes.clone()).await.unwrap();
     }
     segment
 }
@@ -149,10 +149,10 @@ async fn nothing_follows_the_end_of_an_epoch_and_no_epoch_begins_without_saying_
     ];
     for ((segment, bytes), line, fault) in cases {
         let key = segment.position.key().unwrap();
-        world.home.inner.create(&key, bytes).await.unwrap();
+        world.home.inner().create(&key, bytes).await.unwrap();
         let report = verify_store(&world.home, None).await;
         assert_eq!(report.findings, [Damage { object: segment.position.name(), line, fault }], "{report}");
-        world.home.inner.lose(&key);
+        world.home.inner().lose(&key);
     }
 }
 
@@ -163,7 +163,7 @@ async fn a_whole_epoch_above_a_missing_one_is_a_gap() {
     let opening = take_over(&world).await;
     let third = following(&opening, Position { epoch: 3, sequence: 0 }, vec![opening_of(&opening, 3)]);
     put(&world, third).await;
-    world.home.inner.lose(&opening.position.key().unwrap());
+    world.home.inner().lose(&opening.position.key().unwrap());
     assert!(
         matches!(world.open().await, Err(LedgerError::Damaged { damage, .. }) if damage.object == opening.position.name())
     );

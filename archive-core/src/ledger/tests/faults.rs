@@ -9,18 +9,18 @@ use super::*;
 #[tokio::test]
 async fn a_lost_answer_is_no_failure_and_no_false_exists_error() {
     let (world, ledger) = World::with_appends(1).await;
-    world.home.plan([WriteFault::LostAnswer]);
-    world.required.plan([WriteFault::LostAnswer]);
+    world.home.plan([StoreFault::AnswerLost]);
+    world.required.plan([StoreFault::AnswerLost]);
     let appended = ledger.append(vec![job(10)]).await.unwrap();
     assert!(appended.is_in_all_required());
-    world.home.plan([WriteFault::Twice]);
+    world.home.plan([StoreFault::Twice]);
     assert_eq!(ledger.append(vec![job(11)]).await.unwrap().first, 4);
 }
 
 #[tokio::test]
 async fn a_late_commit_never_becomes_a_fork() {
     let (world, ledger) = World::with_appends(1).await;
-    world.home.plan([WriteFault::Late, WriteFault::Lost]);
+    world.home.plan([StoreFault::Late, StoreFault::Refused]);
     let error = ledger.append(vec![job(10)]).await.unwrap_err();
     assert!(matches!(error, LedgerError::Unsettled { first: 3, last: 3, .. }), "{error}");
     world.home.land().await;
@@ -34,7 +34,7 @@ async fn a_late_commit_never_becomes_a_fork() {
 #[tokio::test]
 async fn while_the_home_is_away_nothing_new_is_kept_and_the_same_bytes_go_first() {
     let (world, ledger) = World::with_appends(1).await;
-    world.home.plan([WriteFault::Lost; 6]);
+    world.home.plan([StoreFault::Refused; 6]);
     assert!(matches!(ledger.append(vec![job(10)]).await, Err(LedgerError::Unsettled { .. })));
     assert!(matches!(ledger.append(vec![job(11)]).await, Err(LedgerError::Store(_))));
     assert!(matches!(ledger.settle().await, Err(LedgerError::Unsettled { .. })));
@@ -47,7 +47,7 @@ async fn while_the_home_is_away_nothing_new_is_kept_and_the_same_bytes_go_first(
 #[tokio::test]
 async fn a_required_store_that_is_away_is_named_and_fed_in_order_when_it_is_back() {
     let (world, ledger) = World::with_appends(1).await;
-    world.required.plan([WriteFault::Lost; 4]);
+    world.required.plan([StoreFault::Refused; 4]);
     for number in 10..12 {
         let appended = ledger.append(vec![job(number)]).await.unwrap();
         assert!(!appended.is_in_all_required());
@@ -103,8 +103,7 @@ async fn i13_two_writers_that_race_never_interleave_and_at_most_one_survives() {
 async fn i13_a_writer_stops_at_the_first_contact_with_any_store_that_another_wrote_to() {
     let (mut world, old) = World::with_appends(1).await;
     let _ = old.catch_up().await.unwrap();
-    let lost_home =
-        std::mem::replace(&mut world.home, FaultStore::over(MemoryStore::named("home"), world.kill.clone()));
+    let lost_home = std::mem::replace(&mut world.home, FaultStore::of("home", world.machine.clone(), None));
     copy_all(&lost_home, &world.home).await;
     let new = world.open().await.unwrap(); // Another machine, with a copy of the home.
     let _ = new.append(vec![job(50)]).await.unwrap();
@@ -115,15 +114,15 @@ async fn i13_a_writer_stops_at_the_first_contact_with_any_store_that_another_wro
 
 pub(super) async fn copy_all(from: &Arc<FaultStore>, to: &Arc<FaultStore>) {
     let ledger = StoreKey::parse("ledger").unwrap();
-    for object in from.inner.list(&ledger, None, usize::MAX).await.unwrap() {
-        let bytes = from.inner.read(&object.key).await.unwrap();
-        to.inner.create(&object.key, bytes).await.unwrap();
+    for object in from.inner().list(&ledger, None, usize::MAX).await.unwrap() {
+        let bytes = from.inner().read(&object.key).await.unwrap();
+        to.inner().create(&object.key, bytes).await.unwrap();
     }
 }
 
 #[derive(Clone, Debug)]
 enum Step {
-    Append { entries: u64, home: Vec<WriteFault>, required: Vec<WriteFault>, failing_reads: usize },
+    Append { entries: u64, home: Vec<StoreFault>, required: Vec<StoreFault>, failing_reads: usize },
     LandHome,
     LandRequired,
     Settle,
@@ -131,13 +130,13 @@ enum Step {
     Restart,
 }
 
-fn fault() -> impl Strategy<Value = WriteFault> {
+fn fault() -> impl Strategy<Value = StoreFault> {
     prop_oneof![
-        4 => Just(WriteFault::None),
-        2 => Just(WriteFault::LostAnswer),
-        2 => Just(WriteFault::Late),
-        1 => Just(WriteFault::Lost),
-        1 => Just(WriteFault::Twice),
+        4 => Just(StoreFault::None),
+        2 => Just(StoreFault::AnswerLost),
+        2 => Just(StoreFault::Late),
+        1 => Just(StoreFault::Refused),
+        1 => Just(StoreFault::Twice),
     ]
 }
 
@@ -191,7 +190,7 @@ async fn run(steps: Vec<Step>) {
             Step::CatchUp => drop(ledger.catch_up().await),
             Step::Restart => {
                 for store in [&world.home, &world.required, &world.lagging] {
-                    store.forget_plan();
+                    store.forget_faults();
                 }
                 ledger = world.open().await.unwrap();
             }
@@ -199,7 +198,7 @@ async fn run(steps: Vec<Step>) {
         world.home.fail_reads(0);
     }
     for store in [&world.home, &world.required, &world.lagging] {
-        store.forget_plan();
+        store.forget_faults();
         store.land().await;
     }
     let ledger = world.open().await.unwrap();

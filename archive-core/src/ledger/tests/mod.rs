@@ -9,192 +9,17 @@ mod golden;
 mod opening;
 mod writing;
 
-use std::collections::VecDeque;
-use std::ops::Range;
-use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use async_trait::async_trait;
 use bytes::Bytes;
-use parking_lot::Mutex;
-use tokio::sync::Notify;
 
 use super::entry::EntryBody;
 use super::*;
 use crate::clock::ManualClock;
 use crate::entropy::SeededEntropy;
 use crate::identifiers::{ArchiveId, Sha256Digest, StoreId};
-use crate::store::{Created, MemoryStore, SharedStore, Store, StoreError, StoreKey, StoredObject};
-
-/// How one create-only write goes wrong.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum WriteFault {
-    /// It does not.
-    None,
-    /// It is recorded, but the answer is lost.
-    LostAnswer,
-    /// Nothing happens now; the write lands when [`FaultStore::land`] is called.
-    Late,
-    /// Nothing happens, ever.
-    Lost,
-    /// It is delivered twice; the second answer is the one that is heard.
-    Twice,
-}
-
-/// A store that fails as it is told.
-#[derive(Debug)]
-pub(super) struct FaultStore {
-    pub(super) inner: Arc<MemoryStore>,
-    plan: Mutex<VecDeque<WriteFault>>,
-    late: Mutex<Vec<(StoreKey, Bytes)>>,
-    failing_reads: AtomicUsize,
-    /// Calls until the one in whose middle the process is killed; shared by the stores of a world.
-    kill: Arc<Kill>,
-}
-
-/// The call at which everything stops.
-#[derive(Debug, Default)]
-pub(super) struct Kill {
-    /// Calls left; 0 for never.
-    pub(super) calls: AtomicUsize,
-    /// Whether the fatal call takes effect before the process dies.
-    pub(super) after_effect: std::sync::atomic::AtomicBool,
-    pub(super) reached: Notify,
-}
-
-impl Kill {
-    /// Whether this is the fatal call.
-    fn strikes(&self) -> bool {
-        self.calls.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)) == Ok(1)
-    }
-
-    async fn die(&self) {
-        self.reached.notify_one();
-        std::future::pending::<()>().await;
-    }
-}
-
-impl FaultStore {
-    pub(super) fn over(inner: Arc<MemoryStore>, kill: Arc<Kill>) -> Arc<Self> {
-        Arc::new(Self {
-            inner,
-            plan: Mutex::default(),
-            late: Mutex::default(),
-            failing_reads: AtomicUsize::new(0),
-            kill,
-        })
-    }
-
-    pub(super) fn plan(&self, faults: impl IntoIterator<Item = WriteFault>) {
-        self.plan.lock().extend(faults);
-    }
-
-    pub(super) fn forget_plan(&self) {
-        self.plan.lock().clear();
-        self.failing_reads.store(0, Ordering::SeqCst);
-    }
-
-    pub(super) fn fail_reads(&self, calls: usize) {
-        self.failing_reads.store(calls, Ordering::SeqCst);
-    }
-
-    /// What was under way arrives.
-    pub(super) async fn land(&self) {
-        let late = std::mem::take(&mut *self.late.lock());
-        for (key, bytes) in late {
-            let _ = self.inner.create(&key, bytes).await;
-        }
-    }
-
-    fn away(&self, doing: &'static str, key: &StoreKey) -> StoreError {
-        StoreError::Unavailable {
-            store: self.inner.name().to_owned(),
-            doing,
-            key: key.clone(),
-            source: "told to".into(),
-        }
-    }
-
-    async fn before_read(&self, key: &StoreKey) -> Result<(), StoreError> {
-        if self.kill.strikes() {
-            self.kill.die().await;
-        }
-        match self.failing_reads.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)) {
-            Ok(_) => Err(self.away("reading", key)),
-            Err(_) => Ok(()),
-        }
-    }
-}
-
-#[async_trait]
-impl Store for FaultStore {
-    fn name(&self) -> &str {
-        self.inner.name()
-    }
-
-    async fn create(&self, key: &StoreKey, bytes: Bytes) -> Result<Created, StoreError> {
-        if self.kill.strikes() {
-            if self.kill.after_effect.load(Ordering::SeqCst) {
-                let _ = self.inner.create(key, bytes).await;
-            }
-            self.kill.die().await;
-            return Err(self.away("creating", key));
-        }
-        let fault = self.plan.lock().pop_front().unwrap_or(WriteFault::None);
-        match fault {
-            WriteFault::None => self.inner.create(key, bytes).await,
-            WriteFault::LostAnswer => {
-                self.inner.create(key, bytes).await?;
-                Err(self.away("creating", key))
-            }
-            WriteFault::Late => {
-                self.late.lock().push((key.clone(), bytes));
-                Err(self.away("creating", key))
-            }
-            WriteFault::Lost => Err(self.away("creating", key)),
-            WriteFault::Twice => {
-                self.inner.create(key, bytes.clone()).await?;
-                self.inner.create(key, bytes).await
-            }
-        }
-    }
-
-    async fn create_from_file(
-        &self,
-        key: &StoreKey,
-        file: &Path,
-        size: u64,
-        sha256: Sha256Digest,
-    ) -> Result<Created, StoreError> {
-        self.inner.create_from_file(key, file, size, sha256).await
-    }
-
-    async fn read(&self, key: &StoreKey) -> Result<Bytes, StoreError> {
-        self.before_read(key).await?;
-        self.inner.read(key).await
-    }
-
-    async fn read_range(&self, key: &StoreKey, range: Range<u64>) -> Result<Bytes, StoreError> {
-        self.before_read(key).await?;
-        self.inner.read_range(key, range).await
-    }
-
-    async fn size(&self, key: &StoreKey) -> Result<Option<u64>, StoreError> {
-        self.before_read(key).await?;
-        self.inner.size(key).await
-    }
-
-    async fn list(
-        &self,
-        folder: &StoreKey,
-        after: Option<&StoreKey>,
-        limit: usize,
-    ) -> Result<Vec<StoredObject>, StoreError> {
-        self.before_read(folder).await?;
-        self.inner.list(folder, after, limit).await
-    }
-}
+use crate::store::{MemoryStore, SharedStore, Store as _, StoreKey};
+use crate::testing::{Effect, FaultStore, Machine, StoreFault};
 
 /// An archive with a home, a required store and a lagging one, and a machine that may be started again.
 pub(super) struct World {
@@ -202,7 +27,7 @@ pub(super) struct World {
     pub(super) required: Arc<FaultStore>,
     pub(super) lagging: Arc<FaultStore>,
     pub(super) clock: Arc<ManualClock>,
-    pub(super) kill: Arc<Kill>,
+    pub(super) machine: Arc<Machine>,
     pub(super) remembered: Option<Head>,
     starts: u64,
 }
@@ -222,8 +47,8 @@ pub(super) fn job(number: u64) -> EntryBody {
 
 impl World {
     pub(super) fn new() -> Self {
-        let kill = Arc::new(Kill::default());
-        let store = |name| FaultStore::over(MemoryStore::named(name), kill.clone());
+        let machine = Machine::new();
+        let store = |name| FaultStore::of(name, machine.clone(), None);
         Self {
             home: store("home"),
             required: store("required"),
@@ -231,7 +56,7 @@ impl World {
             clock: ManualClock::new(),
             remembered: None,
             starts: 0,
-            kill,
+            machine,
         }
     }
 
@@ -278,7 +103,7 @@ impl World {
 
 /// All lines of a store's ledger, checked on the way.
 pub(super) async fn lines(store: &Arc<FaultStore>) -> Result<Vec<String>, LedgerError> {
-    let store: SharedStore = store.inner.clone();
+    let store: SharedStore = store.inner().clone();
     let end = match find_end(&*store).await? {
         LedgerState::Empty => return Ok(Vec::new()),
         LedgerState::Damaged(damage) => return Err(LedgerError::damaged(&*store, damage)),
@@ -293,5 +118,5 @@ pub(super) async fn lines(store: &Arc<FaultStore>) -> Result<Vec<String>, Ledger
 }
 
 pub(super) async fn verify_store(store: &Arc<FaultStore>, remembered: Option<Head>) -> Report {
-    verify(store.inner.clone(), archive(), remembered).await.unwrap()
+    verify(store.inner().clone(), archive(), remembered).await.unwrap()
 }

@@ -8,7 +8,7 @@ async fn refused(world: &mut World) -> LedgerError {
 }
 
 fn fresh(world: &World, name: &str) -> Arc<FaultStore> {
-    FaultStore::over(MemoryStore::named(name), world.kill.clone())
+    FaultStore::of(name, world.machine.clone(), None)
 }
 
 #[tokio::test]
@@ -58,7 +58,7 @@ async fn stores_that_are_merely_behind_are_caught_up() {
     let (mut world, ledger) = World::with_appends(6).await;
     drop(ledger);
     for sequence in 3..7 {
-        world.required.inner.lose(&Position { epoch: 1, sequence }.key().unwrap());
+        world.required.inner().lose(&Position { epoch: 1, sequence }.key().unwrap());
     }
     world.open().await.unwrap();
     assert_eq!(lines(&world.home).await.unwrap(), lines(&world.required).await.unwrap());
@@ -77,16 +77,16 @@ async fn anything_above_a_gap_is_damage_and_nothing_is_appended() {
     let cases = (0..6).map(|missing| (home.clone(), missing)).chain([(required.clone(), 0), (required, 5)]);
     for (store, missing) in cases {
         let key = Position { epoch: 1, sequence: missing }.key().unwrap();
-        let good = store.inner.read(&key).await.unwrap();
-        store.inner.lose(&key);
-        let before = store.inner.list(&StoreKey::parse("ledger").unwrap(), None, 100).await.unwrap();
+        let good = store.inner().read(&key).await.unwrap();
+        store.inner().lose(&key);
+        let before = store.inner().list(&StoreKey::parse("ledger").unwrap(), None, 100).await.unwrap();
         let error = refused(&mut world).await;
         assert!(
             matches!(&error, LedgerError::Damaged { store: named, .. } if named == store.name()),
             "{missing}: {error}"
         );
-        assert_eq!(store.inner.list(&StoreKey::parse("ledger").unwrap(), None, 100).await.unwrap(), before);
-        store.inner.damage(&key, good);
+        assert_eq!(store.inner().list(&StoreKey::parse("ledger").unwrap(), None, 100).await.unwrap(), before);
+        store.inner().damage(&key, good);
     }
 }
 
@@ -119,7 +119,7 @@ async fn a_writer_refuses_a_ledger_with_a_kind_it_does_not_know_and_a_reader_sho
     drop(ledger);
     let last = Segment::decode(
         Position { epoch: 1, sequence: 1 },
-        &world.home.inner.read(&Position { epoch: 1, sequence: 1 }.key().unwrap()).await.unwrap(),
+        &world.home.inner().read(&Position { epoch: 1, sequence: 1 }.key().unwrap()).await.unwrap(),
     )
     .unwrap();
     let line = last.entries[0].line.replace(r#""n":2"#, r#""n":3"#).replace("job_started", "from_the_future");
@@ -131,7 +131,7 @@ async fn a_writer_refuses_a_ledger_with_a_kind_it_does_not_know_and_a_reader_sho
         ..last.header.clone()
     };
     let (segment, bytes) = Segment::encode(header, vec![Recorded::parse(&line).unwrap()]).unwrap();
-    world.home.inner.create(&segment.position.key().unwrap(), bytes).await.unwrap();
+    world.home.inner().create(&segment.position.key().unwrap(), bytes).await.unwrap();
 
     let error = refused(&mut world).await;
     assert!(matches!(error, LedgerError::UnknownKind { n: 3, .. }), "{error}");
@@ -171,7 +171,7 @@ async fn what_was_checked_before_is_not_read_again() {
     drop(ledger);
     let mut opening = world.opening();
     opening.options.checked = Some(Checked { head, home: store_id('1') });
-    world.home.inner.damage(&Position { epoch: 1, sequence: 5 }.key().unwrap(), Bytes::from_static(b"unread"));
+    world.home.inner().damage(&Position { epoch: 1, sequence: 5 }.key().unwrap(), Bytes::from_static(b"unread"));
     assert!(Ledger::open(opening.clone()).await.is_ok());
     opening.options.checked = Some(Checked { head, home: store_id('2') });
     assert!(matches!(Ledger::open(opening).await, Err(LedgerError::NotHome { .. })));
@@ -184,8 +184,8 @@ async fn a_head_is_found_in_few_requests_and_is_kept_as_json() {
     assert_eq!(find_end(&*world.home).await.unwrap(), LedgerState::EndsAt(head.position()));
     let text = serde_json::to_string(&head).unwrap();
     assert_eq!(serde_json::from_str::<Head>(&text).unwrap(), head);
-    world.kill.calls.store(usize::MAX, Ordering::SeqCst);
+    let before = world.machine.calls();
     find_end(&*world.home).await.unwrap();
-    let calls = usize::MAX - world.kill.calls.load(Ordering::SeqCst);
+    let calls = world.machine.calls() - before;
     assert!(calls <= 20, "{calls} requests");
 }

@@ -132,7 +132,7 @@ async fn lagging_stores_are_fed_by_catching_up_and_their_lag_is_known() {
     let (world, ledger) = World::with_appends(7).await;
     let lag = |ledger: &Ledger| ledger.lags().into_iter().find(|lag| lag.role == StoreRole::Lagging).unwrap();
     assert_eq!(lag(&ledger).segments, Some(8));
-    world.lagging.plan([WriteFault::None, WriteFault::Lost, WriteFault::Lost]);
+    world.lagging.plan([StoreFault::None, StoreFault::Refused, StoreFault::Refused]);
     let lags = ledger.catch_up().await.unwrap();
     assert!(lags.iter().any(|lag| lag.error.is_some()));
     assert_eq!(lag(&ledger).segments, Some(7));

@@ -102,7 +102,7 @@ impl LocalStore {
         work: impl FnOnce(&Folder, &StoreKey) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (folder, name) = (Arc::clone(&self.folder), key.clone());
-        let done = tokio::task::spawn_blocking(move || work(&folder, &name)).await;
+        let done = crate::off_runtime::blocking(move || work(&folder, &name)).await;
         done.unwrap_or_else(|panic| Err(StoreError::unavailable(&self.folder.name, doing, key, panic)))
     }
 }
@@ -319,7 +319,7 @@ impl StoreAdmin for LocalStore {
 }
 
 async fn spawn<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|panic| Err(io::Error::other(panic)))
+    crate::off_runtime::blocking(work).await.unwrap_or_else(|panic| Err(io::Error::other(panic)))
 }
 
 /// Makes a folder and those above it, and syncs each folder that got a new name in it.

@@ -3,12 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use archive_core::clock::ManualClock;
 use archive_core::entropy::SeededEntropy;
 use archive_core::identifiers::{ArchiveId, ContentId, ReceiptNumber};
-use archive_core::journal::{Journal, JournalError, JournalOptions, Recovered};
+use archive_core::journal::{Journal, JournalError, JournalOptions, RealDisk, Recovered};
 
 use crate::edits;
 use crate::journal::make_good;
@@ -108,18 +108,22 @@ fn open(folder: &Path, mirror: Option<&Path>) -> Option<Found> {
     let options = JournalOptions {
         mirror: mirror.map(Path::to_owned),
         segment_bytes: 64 * 1024,
+        spare_segments: 0,
         memory_bytes: 1024 * 1024,
         reserve_bytes: 0,
         allow_volatile: true,
         ..JournalOptions::new(folder.to_owned(), ArchiveId::parse(ARCHIVE).expect("an id"), 1)
     };
-    let (journal, recovered) = match Journal::open(options, ManualClock::new(), SeededEntropy::from_seed(1)) {
-        Ok(opened) => opened,
-        Err(JournalError::NewerFormat { .. } | JournalError::OtherArchive { .. } | JournalError::LaterEpoch { .. }) => {
-            return None;
-        }
-        Err(error) => panic!("{error}"),
-    };
+    let (journal, recovered) =
+        match Journal::open(Arc::new(RealDisk), options, ManualClock::new(), SeededEntropy::from_seed(1)) {
+            Ok(opened) => opened,
+            Err(
+                JournalError::NewerFormat { .. } | JournalError::OtherArchive { .. } | JournalError::LaterEpoch { .. },
+            ) => {
+                return None;
+            }
+            Err(error) => panic!("{error}"),
+        };
     let found = read(&journal, &recovered);
     crate::on_a_runtime(journal.shut_down());
     Some(found)
