@@ -223,6 +223,13 @@ impl Looking<'_> {
         page.records
     }
 
+    /// Where what is known of a study was seen last.
+    fn places_seen(&self, study: u8) -> Vec<String> {
+        let model = self.model.borrow();
+        let of_study = model.places.iter().filter(|(version, _)| version.0.study == study);
+        of_study.map(|(_, places)| places.clone()).collect()
+    }
+
     async fn found(&self) -> [usize; 3] {
         let mut found = [0; 3];
         for (found, level) in found.iter_mut().zip([QueryLevel::Study, QueryLevel::Series, QueryLevel::Instance]) {
@@ -287,7 +294,14 @@ impl Looking<'_> {
             damaged.into_iter().map(|(store, key)| (store, key.to_string())).collect();
         let false_alarms: Vec<_> = named.difference(&damaged).filter(|(store, _)| self.is_complete(store)).collect();
         assert!(false_alarms.is_empty(), "called damaged and is not: {false_alarms:?}");
-        let places: Vec<String> = self.model.borrow().places.values().cloned().collect();
+        let mut places: Vec<String> = Vec::new();
+        for study in 0..STUDIES {
+            match self.select(study, None).await {
+                Ok(held) => places.extend(held.iter().map(Held::place_in_words)),
+                // What cannot be given lies where it was seen last. What was replaced since then is nobody's loss.
+                Err(_) => places.extend(self.places_seen(study)),
+            }
+        }
         let counts = |key: &str| {
             let pack = key.rsplit('/').next().and_then(|name| name.strip_suffix(".zip")).unwrap_or_default();
             places.iter().any(|place| place.contains(pack))
