@@ -54,10 +54,6 @@ struct Arguments {
     searches: u64,
 }
 
-/// The program's own.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 type Failure = Box<dyn Error>;
 
 fn main() -> ExitCode {
