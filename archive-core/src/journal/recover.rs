@@ -142,11 +142,24 @@ pub(super) fn recover(
         sweep_spills(&shared, scanned, &judged.named_spills);
     }
     entries.sort_by_key(JournalEntry::number);
+    take_over_contents(&mut entries);
     let recovered = report(&shared, entries, findings, &judged, next_receipt, fresh, epoch_found);
     let mut removals = Vec::new();
     shared.state.lock().collect_all(&mut removals);
     shared.remove(removals);
     Ok((shared, appender, recovered))
+}
+
+/// Where the record is gone that a content came with, the next one that leans on it is the one that has it now: its bytes
+/// lie where they lay, and its own record says where.
+fn take_over_contents(entries: &mut [JournalEntry]) {
+    let there: BTreeSet<ReceiptNumber> = entries.iter().map(JournalEntry::number).collect();
+    let mut heirs: BTreeMap<ReceiptNumber, ReceiptNumber> = BTreeMap::new();
+    for entry in entries {
+        let Some(gone) = entry.shares.filter(|first| !there.contains(first)) else { continue };
+        entry.shares = heirs.get(&gone).copied();
+        heirs.entry(gone).or_insert(entry.number());
+    }
 }
 
 /// Locks the journal's folder and its mirror and settles what is in them.

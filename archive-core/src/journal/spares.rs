@@ -4,6 +4,8 @@
 //! metadata with every sync, which takes about twice as long (docs/adr/0012). For a reader there is no difference: reserved
 //! room is zero too. A segment that is not ready in time, or for which there is no room, is made when it is needed.
 //!
+//! They are made while nothing is received: a burst finds them ready and does not share the disk with them.
+//!
 //! The files of released segments are used again, which also spares the memory of their pages.
 
 use std::collections::VecDeque;
@@ -22,6 +24,12 @@ use super::state::{Shared, Twin};
 const PIECE_BYTES: usize = 8 * 1024 * 1024;
 /// After a failure, full disk among them, the next attempt waits so long, or until a spare is taken.
 const PAUSE: Duration = Duration::from_secs(30);
+
+/// Nothing was received for so long when a spare is begun.
+#[cfg(not(test))]
+const IDLE: Duration = Duration::from_secs(1);
+#[cfg(test)]
+const IDLE: Duration = Duration::from_millis(1);
 
 /// A segment that waits for its name.
 #[derive(Debug)]
@@ -69,11 +77,21 @@ impl Spares {
         self.state.lock().ended
     }
 
-    /// Waits until one more is wanted; gives what it is made of, or `None` at the end.
-    fn wanted(&self, count: usize) -> Option<Source> {
+    /// Waits until one more is wanted and nothing is received, which `batches` counts; gives what it is made of, or `None`
+    /// at the end.
+    fn wanted(&self, count: usize, batches: impl Fn() -> u64) -> Option<Source> {
         let mut state = self.state.lock();
-        while !state.ended && state.ready.len() >= count {
-            self.changed.wait(&mut state);
+        while !state.ended {
+            if state.ready.len() >= count {
+                self.changed.wait(&mut state);
+                continue;
+            }
+            let before = batches();
+            // Woken early, it looks again.
+            let whole = self.changed.wait_for(&mut state, IDLE).timed_out();
+            if whole && batches() == before {
+                break;
+            }
         }
         if state.ended {
             return None;
@@ -157,7 +175,7 @@ pub(super) fn reuse(shared: &Shared, number: u64, files: Twin) -> bool {
 
 /// Keeps spares ready until it is told to end; then they are deleted.
 pub(super) fn run(shared: &Shared) {
-    while let Some(source) = shared.spares.wanted(shared.options.spare_segments) {
+    while let Some(source) = shared.spares.wanted(shared.options.spare_segments, || shared.state.lock().batches) {
         let (index, made) = match source {
             Source::New(index) => (index, make(shared, index)),
             Source::Used(spare) => (spare.index, fill_again(shared, spare)),

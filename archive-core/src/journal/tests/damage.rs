@@ -291,3 +291,29 @@ fn used(path: &Path) -> u64 {
         _ => std::fs::metadata(path).unwrap().len(),
     }
 }
+
+#[tokio::test]
+async fn i1_when_the_record_that_brought_a_content_is_damaged_the_others_that_lean_on_it_still_give_it() {
+    let mut world = World::new();
+    let (journal, _) = world.open();
+    let bytes = content(7, 5000);
+    let first = put(&journal, &bytes).await.unwrap().number();
+    let mut others = Vec::new();
+    for _ in 0..2 {
+        let sharing = PendingReceipt { shares: Some(first), ..pending(&bytes) };
+        others.push(put_with(&journal, &bytes, sharing).await.unwrap());
+    }
+    assert!(others.iter().all(|entry| entry.shares == Some(first)), "no bytes were written again");
+    let commit = journal.shared.state.lock().live[&first].commit;
+    journal.shut_down().await;
+    let path = segment_path(&world.main(), commit.segment);
+    let mut file = std::fs::read(&path).unwrap();
+    file[usize::try_from(commit.offset).unwrap() + 150] ^= 1;
+    std::fs::write(&path, file).unwrap();
+    let (journal, recovered) = world.open();
+    assert_eq!(recovered.entries.len(), 2, "{recovered:?}");
+    assert_eq!(recovered.entries[0].shares, None, "it has the content now");
+    assert_eq!(recovered.entries[1].shares, Some(recovered.entries[0].number()));
+    check_entries(&journal, &recovered).await;
+    journal.shut_down().await;
+}
