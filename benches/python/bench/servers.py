@@ -69,11 +69,13 @@ class Server:
                 self.process.wait()
 
     def wait_until_quiet(self):
-        """What a server prepares after its start (Vellum: segments of its journal) is done: it has used nothing for a second."""
+        """What a server prepares after its start (Vellum: segments of its journal) is done: it has used next to nothing for a second, or
+        ten have passed."""
         used, since = None, time.monotonic()
-        while time.monotonic() - since < 1:
+        end = since + 10
+        while time.monotonic() - since < 1 and time.monotonic() < end:
             now = self._used()
-            if used is None or now[1] > used[1] or now[0] > used[0] + 2:
+            if used is None or now[1] > used[1] + (1 << 20) or now[0] > used[0] + 2:
                 used, since = now, time.monotonic()
             time.sleep(0.1)
 

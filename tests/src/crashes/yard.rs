@@ -74,6 +74,20 @@ impl Verdict {
     }
 }
 
+/// How often a study is asked for whose answer breaks off.
+const TRIES: usize = 3;
+
+/// The files of a study. An answer that breaks off is asked for again, as a peer does, and said with the log.
+fn read(traced: &mut Traced, study: &str, crashes: usize) -> Vec<Vec<u8>> {
+    for _ in 1..TRIES {
+        match dicom_web::study(traced.server.http, study) {
+            Ok(files) => return files,
+            Err(error) => eprintln!("after {crashes} crashes, asked again: {error}\n{}", traced.server.log()),
+        }
+    }
+    dicom_web::study(traced.server.http, study).unwrap_or_else(|error| panic!("after {crashes} crashes: {error}"))
+}
+
 impl Yard {
     /// A fresh archive for one phase; the folder's configuration is made to suit it.
     #[must_use]
@@ -181,9 +195,7 @@ impl Yard {
         wait_until_complete(&traced);
         let mut verdict = Verdict::default();
         for (study, tally) in std::mem::take(&mut self.new) {
-            let files = dicom_web::study(traced.server.http, &study);
-            let files = files.unwrap_or_else(|error| panic!("after {} crashes: {error}", self.crashes));
-            verdict.add(compared(&files, &tally));
+            verdict.add(compared(&read(&mut traced, &study, self.crashes), &tally));
         }
         (traced, verdict)
     }
