@@ -203,7 +203,7 @@ impl Default for JournalSection {
             inline: ByteSize::mib(8),
             memory: ByteSize::mib(256),
             segment: ByteSize::mib(256),
-            spares: 2,
+            spares: 0,
             cap: ByteSize::gib(64),
             reserve: ByteSize::mib(512),
             compact_after: Period::seconds(6 * 3600),

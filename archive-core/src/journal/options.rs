@@ -30,7 +30,7 @@ pub struct JournalOptions {
     pub numbers_from: u64,
     /// A segment is preallocated with this size (1 GiB).
     pub segment_bytes: u64,
-    /// Segments that are kept ready, written full of zeros (2); 0 makes each when it is needed.
+    /// Segments that are kept ready, written full of zeros; 0, the default, makes each when it is needed.
     pub spare_segments: usize,
     /// An instance up to this size is gathered in memory, a larger one in a file of its own (8 MiB).
     pub inline_bytes: u64,
@@ -62,7 +62,7 @@ impl JournalOptions {
             epoch,
             numbers_from: 1,
             segment_bytes: 1 << 30,
-            spare_segments: 2,
+            spare_segments: 0,
             inline_bytes: 8 << 20,
             memory_bytes: 256 << 20,
             batch_bytes: 8 << 20,
