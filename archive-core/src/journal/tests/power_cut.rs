@@ -98,7 +98,10 @@ impl Sender {
 
     fn check(&self, recovered: &Recovered) {
         for entry in self.acknowledged.values() {
-            assert!(recovered.entries.contains(entry), "{entry:?} was acknowledged: {recovered:?}");
+            // Whose content it leans on may have been released: then it has the content itself.
+            let same = |found: &&JournalEntry| found.held == entry.held && found.facts == entry.facts;
+            let found = recovered.entries.iter().find(same);
+            assert!(found.is_some(), "{entry:?} was acknowledged: {recovered:?}");
         }
         assert!(recovered.lost.iter().all(|number| !self.acknowledged.contains_key(number)));
         let highest = self.acknowledged.keys().chain(self.released.keys()).max();
