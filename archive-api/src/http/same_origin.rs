@@ -1,4 +1,4 @@
-//! No page of another origin makes a browser change anything here (`reliability.md` §4 row 35).
+//! No page of another origin makes a browser change anything here (`docs/THREATS.md`, 35).
 //!
 //! There are no users yet: whoever reaches the address is trusted, and that is also the browser of somebody who works on
 //! this machine and has a stranger's page open. Browsers say where a request comes from in `Sec-Fetch-Site` (W3C Fetch
