@@ -1,4 +1,4 @@
-//! Peers that stop: a request body that stands still, a response that nobody takes (`reliability.md` §4 row 24).
+//! Peers that stop: a request body that stands still, a response that nobody takes (`docs/THREATS.md`, 24).
 //!
 //! The time runs only while we wait for the peer, and starts anew with every byte that moves.
 

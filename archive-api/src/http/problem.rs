@@ -1,8 +1,8 @@
 //! Problem documents (RFC 9457): the one place where an error becomes an HTTP status.
 //!
 //! The text says what happened and what to do. It names no store, file or host of ours, for whoever asks may be
-//! anyone; the log has the rest. What is not there and what the caller may not see look the same (`reliability.md`
-//! §4 row 44).
+//! anyone; the log has the rest. What is not there and what the caller may not see look the same (`docs/THREATS.md`,
+//! 44).
 
 use archive_core::archive::ArchiveError;
 use archive_core::dicom::scan::ScanError;

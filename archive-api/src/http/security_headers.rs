@@ -1,4 +1,4 @@
-//! Header fields that every response bears (`reliability.md` §4 rows 5 and 34).
+//! Header fields that every response bears (`docs/THREATS.md`, 5 and 34).
 //!
 //! What comes from here is medical data: no cache keeps it, no browser guesses its type. There is no CORS: no page of
 //! another origin may read it. A page of our own sets its own fields, which are left as they are.

@@ -1,7 +1,7 @@
 //! The listener: connections in, requests to the router, bounds kept, and an end in order.
 //!
 //! Own accept loop over hyper rather than `axum::serve`: a head must come in time, a response must be taken, one
-//! address may not hold every connection, and at shutdown running requests are waited for (`reliability.md` §4 rows
+//! address may not hold every connection, and at shutdown running requests are waited for (`docs/THREATS.md`,
 //! 23, 24, 36).
 
 use std::collections::HashMap;

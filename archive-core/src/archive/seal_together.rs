@@ -57,7 +57,9 @@ struct Made {
 
 impl Archive {
     /// Seals studies together; says for each how it ended.
-    pub(super) async fn seal_together(self: &Arc<Self>, studies: Vec<StudyUid>) -> Vec<(StudyUid, Outcome)> {
+    pub(super) async fn seal_together(self: &Arc<Self>, mut studies: Vec<StudyUid>) -> Vec<(StudyUid, Outcome)> {
+        // Whoever holds several studies took them in this order: two who seal at once never wait for each other.
+        studies.sort_unstable();
         let (mut opened, mut outcomes) = (Vec::new(), Vec::new());
         if let Err(error) = self.can_seal().await {
             let error = Arc::new(error);

@@ -171,7 +171,10 @@ impl Appender {
         let room = shared.options.segment_bytes.max(head_end.saturating_add(estimate).saturating_add(BATCH_ALIGN));
         let spare = shared.spares.take(room);
         // The room of a spare is taken already.
-        shared.free_for(if spare.is_some() { 0 } else { room }).map_err(AppendError::Full)?;
+        if let Err(error) = shared.free_for(if spare.is_some() { 0 } else { room }) {
+            spare.into_iter().for_each(|spare| shared.spares.put(spare));
+            return Err(AppendError::Full(error));
+        }
         let number = self.next_segment;
         self.next_segment += 1;
         let mut id = [0_u8; 16];

@@ -127,7 +127,8 @@ impl Spares {
         }
     }
 
-    fn put(&self, spare: Spare) {
+    /// Gives one that is ready, or gives it back.
+    pub(super) fn put(&self, spare: Spare) {
         self.state.lock().ready.push_back(spare);
         self.changed.notify_all();
     }

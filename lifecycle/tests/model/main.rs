@@ -1,5 +1,5 @@
 //! The archive against a model of it: whatever happens to the machine, its disk and its stores, what was acknowledged comes
-//! back byte for byte, and nothing else does (`reliability.md` §2.3 is the oracle; docs/FAULTS.md says how to replay a seed).
+//! back byte for byte, and nothing else does (docs/FAULTS.md says what is compared and how to replay a seed).
 //!
 //! | file | answers |
 //! |---|---|

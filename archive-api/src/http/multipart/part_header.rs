@@ -1,7 +1,7 @@
 //! The header of one part (RFC 2045 §3, RFC 822 field syntax), read strictly.
 //!
 //! Strictly, because two readers that disagree about a header disagree about the body: a bare line feed, a field named
-//! twice, or an encoding that would change the bytes is refused instead of guessed at (`reliability.md` §4 row 22).
+//! twice, or an encoding that would change the bytes is refused instead of guessed at (`docs/THREATS.md`, 22).
 
 use super::reader::MultipartError;
 

@@ -8,6 +8,7 @@ use futures::TryStreamExt as _;
 use super::house::{House, Op, STUDY, StoreFault, contents, data_set, seal, send};
 use crate::archive::{Archive, LedgerFilter};
 use crate::caller::Caller;
+use crate::identifiers::StudyUid;
 use crate::ledger::entry::StoreRole;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -154,5 +155,22 @@ async fn a_study_that_cannot_be_sealed_is_not_tried_all_the_time_when_room_is_sh
     house.clock.advance(Duration::from_secs(20));
     archive.seal_due().await.unwrap();
     assert_eq!(archive.status().await.journal.live_receipts, 0);
+    archive.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_who_seal_the_same_studies_at_once_never_wait_for_each_other() {
+    let house = House::new();
+    let archive = house.open().await;
+    let studies: Vec<StudyUid> = (1..=4).map(|n| StudyUid::parse(&format!("1.2.3.{n}")).unwrap()).collect();
+    for round in 0..10 {
+        for study in &studies {
+            let _received = send(&archive, "CT1", data_set(study.as_str(), round + 1, "x")).await.unwrap();
+        }
+        let backwards = studies.iter().rev().cloned().collect();
+        let both = async { tokio::join!(archive.seal_together(studies.clone()), archive.seal_together(backwards)) };
+        let (one, other) = tokio::time::timeout(Duration::from_secs(60), both).await.expect("they wait for ever");
+        assert!(one.iter().chain(&other).all(|(_, outcome)| outcome.is_ok()), "{one:?} {other:?}");
+    }
     archive.close().await;
 }
