@@ -42,6 +42,8 @@ pub(super) struct Walk<F> {
     file: F,
     size: u64,
     at: u64,
+    /// Where the last frame ended: from there to `at` is zero.
+    frame_end: u64,
     segment: Option<[u8; 16]>,
     /// Sequence and chain that the next frame must have; unknown after a header that could not be read.
     expected: Option<(u64, [u8; 16])>,
@@ -51,7 +53,7 @@ pub(super) struct Walk<F> {
 impl<F: Borrow<File>> Walk<F> {
     pub(super) fn new(file: F) -> io::Result<Self> {
         let size = file.borrow().metadata()?.len();
-        Ok(Self { file, size, at: 0, segment: None, expected: Some((0, [0; 16])), ended: false })
+        Ok(Self { file, size, at: 0, frame_end: 0, segment: None, expected: Some((0, [0; 16])), ended: false })
     }
 
     /// The segment's random id, once a frame was found.
@@ -76,6 +78,9 @@ impl<F: Borrow<File>> Walk<F> {
 
     /// The next frame or bad range; `None` at the end.
     pub(super) fn step(&mut self) -> io::Result<Option<Step>> {
+        if let Some(range) = self.padding_that_is_not_zero()? {
+            return Ok(Some(Step::Bad { range, header: None }));
+        }
         while !self.ended && self.at < self.size {
             match self.header_at(self.at)? {
                 Ok(header) => return self.frame(header).map(Some),
@@ -115,12 +120,25 @@ impl<F: Borrow<File>> Walk<F> {
         let chain_broken = self.expected.is_some_and(|expected| expected != (header.sequence, header.chain));
         let end = header.end().unwrap_or(self.size);
         self.at = align_up(end, FRAME_ALIGN).unwrap_or(self.size);
+        self.frame_end = end;
         self.segment = Some(header.segment);
         self.expected = Some((header.sequence.wrapping_add(1), frame::chain_of(&header.encode())));
         match self.payload(&header)? {
             Some(payload) => Ok(Step::Frame { header, payload, chain_broken }),
             None => Ok(Step::Bad { range: header.offset..end, header: Some(header) }),
         }
+    }
+
+    /// What lies between the last frame and the border behind it, where that is not zero: no checksum covers it, and a
+    /// disk that changed it may have changed more.
+    fn padding_that_is_not_zero(&mut self) -> io::Result<Option<Range<u64>>> {
+        let range = self.frame_end..self.at.min(self.size);
+        self.frame_end = self.at;
+        let mut bytes = [0_u8; FRAME_ALIGN as usize];
+        let length = usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(usize::MAX);
+        let Some(padding) = bytes.get_mut(..length).filter(|padding| !padding.is_empty()) else { return Ok(None) };
+        read_tolerant(self.file.borrow(), padding, range.start)?;
+        Ok(padding.iter().any(|&byte| byte != 0).then_some(range))
     }
 
     /// The payload if its check is right (empty for bulk, which is only read through); `None` if it is not.
@@ -157,7 +175,7 @@ impl<F: Borrow<File>> Walk<F> {
         while let Some(found) = self.find_magic(from)? {
             match self.header_at(found)? {
                 Ok(_) => {
-                    self.at = found;
+                    (self.at, self.frame_end) = (found, found);
                     return Ok(Step::Bad { range: start..found, header: None });
                 }
                 Err(NotAHeader::Newer { version, kind }) => {
