@@ -263,7 +263,7 @@ impl Stored {
         let content_at = 132 + 12 + usize::try_from(object.meta().information_group_length).unwrap();
         let transfer_syntax = TransferSyntaxUid::parse(object.meta().transfer_syntax()).unwrap();
         let (header, frames) = header_and_frames(&object, &file[content_at..]);
-        let attributes = Attributes::from_json(header.clone());
+        let attributes = Attributes::from_json(&header);
         let header = Bytes::from(header.to_string());
         Ok(Self { file, keys, transfer_syntax, attributes, header, content_at, frames, trouble: Trouble::None })
     }

@@ -25,14 +25,7 @@ impl Elements {
     /// The elements of a set of attributes; equal text is shared through `interner`.
     #[must_use]
     pub fn of(attributes: &Attributes, interner: &mut Interner) -> Self {
-        let mut text = Vec::new();
-        let items = attributes.iter().map(|(tag, element)| {
-            text.clear();
-            // JSON in memory is always written, and always UTF-8; what were not would be found as damage.
-            let _written = serde_json::to_writer(&mut text, element);
-            (tag, interner.intern(std::str::from_utf8(&text).unwrap_or_default()))
-        });
-        Self { items: items.collect() }
+        Self { items: attributes.iter().map(|(tag, text)| (tag, interner.intern(text))).collect() }
     }
 
     /// Elements in any order of tags; of two with one tag the last counts.

@@ -95,8 +95,8 @@ fn a_version_is_read_as_its_lowest_receipt_says() {
     use crate::dicom::attributes::Attributes;
     let holding = |number: u64, issuer: &str, place: u64| {
         let mut attributes = Attributes::default();
-        attributes.insert(tags::PATIENT_ID, serde_json::json!({"vr": "LO", "Value": ["7"]}));
-        attributes.insert(tags::STUDY_ID, serde_json::json!({"vr": "SH", "Value": [format!("read by {number}")]}));
+        attributes.insert(tags::PATIENT_ID, &serde_json::json!({"vr": "LO", "Value": ["7"]}));
+        attributes.insert(tags::STUDY_ID, &serde_json::json!({"vr": "SH", "Value": [format!("read by {number}")]}));
         let mut receipt = receipt(number, "A", DuplicateRule::SameSourceReplaces);
         receipt.resolved.default_issuer = Some(issuer.to_owned());
         Holding {

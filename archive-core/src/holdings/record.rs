@@ -6,7 +6,7 @@ use dicom_core::Tag;
 use dicom_dictionary_std::tags;
 use serde_json::json;
 
-use crate::catalog::elements::{ElementText, of_count, of_texts, parse};
+use crate::catalog::elements::{ElementText, of_count, of_texts};
 use crate::catalog::summary::{StudySummary, Summary};
 use crate::catalog::versions::HeldVersion;
 use crate::dicom::attributes::Attributes;
@@ -185,7 +185,7 @@ impl Columns {
         let whole = self.record(&[study]);
         let mut attributes = Attributes::default();
         for (tag, element) in whole.attributes.iter().filter(|(tag, _)| level_of(*tag) == QueryLevel::Patient) {
-            attributes.insert(tag, element.clone());
+            attributes.insert_text(tag, element);
         }
         Record { attributes }
     }
@@ -200,12 +200,14 @@ impl Columns {
         }
         for tag in wanted {
             if let Some(element) = find(tag) {
-                attributes.insert(tag, parse(&element));
+                attributes.insert_text(tag, &element);
             }
         }
         for &tag in &self.always {
-            let element = find(tag).map_or_else(|| json!({ "vr": vr_of(tag).to_string() }), |element| parse(&element));
-            attributes.insert(tag, element);
+            match find(tag) {
+                Some(element) => attributes.insert_text(tag, &element),
+                None => attributes.insert(tag, &json!({ "vr": vr_of(tag).to_string() })),
+            }
         }
         Record { attributes }
     }

@@ -56,11 +56,11 @@ impl Made {
 
     pub(crate) fn facts(&self) -> VersionFacts {
         let mut attributes = Attributes::default();
-        attributes.insert(tags::MODALITY, json!({"vr": "CS", "Value": ["CT"]}));
-        attributes.insert(tags::SERIES_NUMBER, json!({"vr": "IS", "Value": [self.series]}));
-        attributes.insert(tags::INSTANCE_NUMBER, json!({"vr": "IS", "Value": [self.instance]}));
+        attributes.insert(tags::MODALITY, &json!({"vr": "CS", "Value": ["CT"]}));
+        attributes.insert(tags::SERIES_NUMBER, &json!({"vr": "IS", "Value": [self.series]}));
+        attributes.insert(tags::INSTANCE_NUMBER, &json!({"vr": "IS", "Value": [self.instance]}));
         for (tag, vr, value) in &self.elements {
-            attributes.insert(*tag, json!({"vr": vr, "Value": [value]}));
+            attributes.insert(*tag, &json!({"vr": vr, "Value": [value]}));
         }
         let name = format!("{}/{}/{}", self.study, self.instance, self.content);
         VersionFacts {

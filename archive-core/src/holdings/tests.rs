@@ -129,7 +129,7 @@ fn records_hold_what_the_standard_wants_with_unknown_attributes_empty() {
     assert_eq!(record.text(tags::INSTANCE_AVAILABILITY).as_deref(), Some("ONLINE"));
     assert_eq!(record.text(tags::ROWS).as_deref(), Some("512"));
     assert_eq!(record.text(tags::SOP_INSTANCE_UID).as_deref(), Some(sop(1, 3).as_str()));
-    assert_eq!(record.element(tags::PATIENT_NAME), Some(&json!({"vr": "PN"})));
+    assert_eq!(record.element(tags::PATIENT_NAME), Some(json!({"vr": "PN"})));
     let study_record = &holdings.find(&Query::all(QueryLevel::Study)).unwrap().records[0].attributes;
     assert_eq!(study_record.texts(tags::MODALITIES_IN_STUDY), ["CT"]);
     assert!(study_record.element(tags::ROWS).is_none() && study_record.element(tags::SOP_CLASSES_IN_STUDY).is_none());

@@ -205,7 +205,7 @@ impl Sample {
 
 fn attributes_of(sample: &Attributes, ids: &Ids) -> Attributes {
     let mut attributes = sample.clone();
-    let mut set = |tag: Tag, vr: &str, value: Value| attributes.insert(tag, json!({ "vr": vr, "Value": [value] }));
+    let mut set = |tag: Tag, vr: &str, value: Value| attributes.insert(tag, &json!({ "vr": vr, "Value": [value] }));
     set(Tag(0x0008, 0x0020), "DA", study_date(ids).into());
     set(Tag(0x0008, 0x0050), "SH", ids.accession().into());
     set(Tag(0x0010, 0x0010), "PN", json!({ "Alphabetic": patient_name(ids) }));

@@ -168,7 +168,7 @@ impl Search {
     fn record_json(&self, record: Record) -> Result<Bytes, ArchiveError> {
         let mut attributes = record.attributes;
         if let Some(url) = self.retrieve_url(&attributes) {
-            attributes.insert(RETRIEVE_URL, json!({"vr": "UR", "Value": [url]}));
+            attributes.insert(RETRIEVE_URL, &json!({"vr": "UR", "Value": [url]}));
         }
         let text = serde_json::to_vec(&attributes);
         text.map(Bytes::from).map_err(|error| ArchiveError::Internal(format!("a record as JSON: {error}")))

@@ -32,7 +32,7 @@ pub(super) fn take(attributes: &mut Attributes, tag: Tag, offset: u64, json: &[u
     if is_cut {
         warnings.note(warnings::INDEX_VALUE_CUT, tag, offset);
     }
-    attributes.insert(tag, element);
+    attributes.insert(tag, &element);
 }
 
 /// Cuts every text to [`INDEX_TEXT_MAX`], at the border of a character; says whether one was longer. The depth is bounded

@@ -4,19 +4,18 @@
 
 use std::io::Write as _;
 
-use dicom_core::Tag;
-
 use super::BULK_URL_TOKEN;
 use super::element::ElementHeader;
+use crate::dicom::attributes::TagKey;
 
 /// Bytes of a member's key with its colon: `"00080018":`.
 pub(super) const KEY_BYTES: usize = 11;
 
 /// Begins an element: key, brace, value representation.
 pub(super) fn begin_element(out: &mut Vec<u8>, header: &ElementHeader, vr: &str) {
-    let Tag(group, element) = header.tag;
-    // Writing to a vector does not fail.
-    let _ = write!(out, "\"{group:04X}{element:04X}\":{{\"vr\":\"{vr}\"");
+    for part in ["\"", TagKey::of(header.tag).as_str(), "\":{\"vr\":\"", vr, "\""] {
+        out.extend_from_slice(part.as_bytes());
+    }
 }
 
 /// Ends an element.

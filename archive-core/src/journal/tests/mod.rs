@@ -118,7 +118,7 @@ fn cut_of(content: &[u8]) -> CutList {
 fn facts_of(content: &[u8]) -> VersionFacts {
     let id = ContentId::of(content);
     let mut attributes = Attributes::default();
-    attributes.insert(Tag(0x0010, 0x0010), json!({"Value": [{"Alphabetic": "DOE^JANE"}]}));
+    attributes.insert(Tag(0x0010, 0x0010), &json!({"Value": [{"Alphabetic": "DOE^JANE"}]}));
     VersionFacts {
         keys: InstanceKeys {
             study: StudyUid::parse("1.2.3").unwrap(),

@@ -197,7 +197,7 @@ fn every_number_of_an_attribute_reads_as_the_same_number() {
     let mut version = plain("1.1", "1.2.1", 1);
     let numbers =
         [0.1, 1.0 / 3.0, 2.225_073_858_507_201e-308, 1.797_693_134_862_315_7e308, 123_456.789_012_345_67, -0.0];
-    version.facts.attributes.insert(Tag(0x0018, 0x0088), json!({"vr": "DS", "Value": numbers}));
+    version.facts.attributes.insert(Tag(0x0018, 0x0088), &json!({"vr": "DS", "Value": numbers}));
     version.has_content = false;
     let text = write_line(0, &version.facts, &version.receipts, None).unwrap();
     let (root, _, size) = real();

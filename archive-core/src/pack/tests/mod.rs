@@ -96,8 +96,8 @@ impl TestVersion {
             }
         }
         let mut attributes = Attributes::default();
-        attributes.insert(Tag(0x0010, 0x0010), json!({"vr": "PN", "Value": [{"Alphabetic": "Müller^Jörg"}]}));
-        attributes.insert(Tag(0x0018, 0x0050), json!({"vr": "DS", "Value": [0.1 + 0.2, 5e-324, -1.7e300, 3]}));
+        attributes.insert(Tag(0x0010, 0x0010), &json!({"vr": "PN", "Value": [{"Alphabetic": "Müller^Jörg"}]}));
+        attributes.insert(Tag(0x0018, 0x0050), &json!({"vr": "DS", "Value": [0.1 + 0.2, 5e-324, -1.7e300, 3]}));
         let facts = VersionFacts {
             keys: InstanceKeys {
                 study: StudyUid::parse(STUDY).unwrap(),

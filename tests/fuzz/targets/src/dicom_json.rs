@@ -271,5 +271,5 @@ fn check_attributes(attributes: &Attributes) {
     let record = serde_json::json!({ "facts": { "attributes": attributes } });
     let text = serde_json::to_vec(&record).expect("JSON");
     let back: Value = serde_json::from_slice(&text).expect("what was written is read by the same reader as a record");
-    assert_eq!(Attributes::from_json(back["facts"]["attributes"].clone()).to_json(), attributes.to_json());
+    assert_eq!(Attributes::from_json(&back["facts"]["attributes"]).to_json(), attributes.to_json());
 }

@@ -89,7 +89,7 @@ fn value_length_caps() {
     let scan = memory::within(OWN + 1024 * 1024, || scan(explicit(), &pieces)).expect("kept");
     assert_eq!(scan.content_length, bytes.len() as u64);
     for (_, element) in scan.attributes.iter() {
-        assert!(serde_json::to_vec(element).unwrap().len() <= 8 * 1024 + 64);
+        assert!(element.len() <= 8 * 1024 + 64);
     }
     assert!(scan.warnings.iter().any(|warning| warning.code == "index-value-cut"), "{:?}", scan.warnings);
 }

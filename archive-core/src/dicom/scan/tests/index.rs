@@ -74,7 +74,7 @@ fn i1_attributes_of_any_depth_are_read_back_from_a_record_or_left_out_and_noted(
         let scan = scan_data_set(&bytes, LITTLE).unwrap();
         let record = json!({"facts": {"attributes": scan.attributes}}).to_string();
         let back: serde_json::Value = serde_json::from_str(&record).unwrap_or_else(|error| panic!("{depth}: {error}"));
-        assert_eq!(Attributes::from_json(back["facts"]["attributes"].clone()), scan.attributes);
+        assert_eq!(Attributes::from_json(&back["facts"]["attributes"]), scan.attributes);
         match scan.attributes.element(REQUEST_ATTRIBUTES) {
             Some(_) => assert!(codes(&scan).is_empty(), "{depth}"),
             None => assert_eq!(codes(&scan), ["index-value-omitted"], "{depth}"),
