@@ -169,6 +169,7 @@ fn options(data: &Path, config: &Config) -> ArchiveOptions {
             inline_bytes: config.journal.inline.0,
             memory_bytes: config.journal.memory.0,
             segment_bytes: config.journal.segment.0,
+            direct: config.journal.direct,
             spare_segments: usize::from(config.journal.spares),
             cap_bytes: config.journal.cap.0,
             reserve_bytes: config.journal.reserve.0,

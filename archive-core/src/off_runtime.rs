@@ -54,10 +54,10 @@ pub(crate) fn wait_for<T>(runtime: &tokio::runtime::Handle, what: impl Future<Ou
 }
 
 /// Does two things at the same time, the second on a thread of its own, and waits for both. For blocking work.
-pub(crate) fn at_once(
-    first: impl FnOnce() -> io::Result<()>,
-    second: impl FnOnce() -> io::Result<()> + Send,
-) -> (io::Result<()>, io::Result<()>) {
+pub(crate) fn at_once<E: From<io::Error> + Send>(
+    first: impl FnOnce() -> Result<(), E>,
+    second: impl FnOnce() -> Result<(), E> + Send,
+) -> (Result<(), E>, Result<(), E>) {
     #[cfg(any(test, feature = "test-support"))]
     if crate::testing::in_place::is_on() {
         return (first(), second());
@@ -65,7 +65,8 @@ pub(crate) fn at_once(
     std::thread::scope(|scope| {
         let second = scope.spawn(second);
         let first = first();
-        (first, second.join().unwrap_or_else(|_| Err(io::Error::other("a thread for blocking work ended"))))
+        let ended = |_| Err(io::Error::other("a thread for blocking work ended").into());
+        (first, second.join().unwrap_or_else(ended))
     })
 }
 

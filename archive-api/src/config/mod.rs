@@ -184,6 +184,8 @@ pub struct JournalSection {
     pub memory: ByteSize,
     /// Size of a segment.
     pub segment: ByteSize,
+    /// Write past the page cache where the file system can.
+    pub direct: bool,
     /// Segments that are kept ready, written full of zeros; each takes the size of a segment on the disk.
     pub spares: u8,
     /// The journal grows no larger than this.
@@ -203,6 +205,7 @@ impl Default for JournalSection {
             inline: ByteSize::mib(8),
             memory: ByteSize::mib(256),
             segment: ByteSize::mib(256),
+            direct: true,
             spares: 0,
             cap: ByteSize::gib(64),
             reserve: ByteSize::mib(512),

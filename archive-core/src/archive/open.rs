@@ -340,6 +340,7 @@ async fn open_journal(
         scratch: options.data.join("scratch"),
         numbers_from: history.told(head.epoch) + 1,
         segment_bytes: limits.segment_bytes,
+        direct: limits.direct,
         spare_segments: limits.spare_segments,
         inline_bytes: limits.inline_bytes,
         memory_bytes: limits.memory_bytes,

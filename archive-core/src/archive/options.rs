@@ -45,6 +45,8 @@ pub struct JournalLimits {
     pub memory_bytes: u64,
     /// Size of a segment (bytes).
     pub segment_bytes: u64,
+    /// Write past the page cache where the file system can.
+    pub direct: bool,
     /// Segments that are kept ready, written full of zeros.
     pub spare_segments: usize,
     /// The journal grows no larger (bytes).

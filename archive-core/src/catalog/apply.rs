@@ -18,9 +18,8 @@ use super::kv::Batch;
 use super::patients::PatientKey;
 use super::rows::{self, ROW_INSTANCES_MAX, Row, RowHead};
 use super::summary::{RowSummary, StudySummary};
-use super::text::DIVIDER;
 use super::versions::{Facts, HeldInstance, Holding, Place, Promotion, ReceiptFacts};
-use super::{CHANGE_LINES_MAX, Catalog as _, CatalogChange, CatalogError, ChangeKind, values};
+use super::{CHANGE_LINES_MAX, Catalog as _, CatalogChange, CatalogError, ChangeKind, text, values};
 use crate::identifiers::{PackId, SopUid, StudyUid};
 use crate::pack::{IndexedVersion, PackPlace, PackRef};
 use crate::query::fold::{fold, fold_name};
@@ -447,25 +446,17 @@ fn entries_of(study: &StudyUid, order: &StudyOrder, whole: &StudySummary, rows: 
 
 /// What substring searches look in.
 fn searched_text(whole: &StudySummary) -> String {
-    let mut text = String::new();
-    let mut add = |part: &str| {
-        text.push_str(part);
-        text.push(DIVIDER);
-    };
     if whole.summary.is_without_patient() {
-        return text;
+        return String::new();
     }
-    whole
-        .summary
-        .distinct(tags::PATIENT_NAME)
-        .iter()
-        .flat_map(|element| name_groups(element))
-        .for_each(|group| add(&group));
-    for tag in [tags::PATIENT_ID, tags::ACCESSION_NUMBER, tags::STUDY_DESCRIPTION] {
-        let elements = whole.summary.distinct(tag);
-        elements.iter().flat_map(|element| text_values(element)).for_each(|value| add(&fold(&value)));
-    }
-    text
+    let distinct = |tag| whole.summary.distinct(tag);
+    let texts = |tag| distinct(tag).iter().flat_map(|element| text_values(element)).map(|value| fold(&value)).collect();
+    text::line_of([
+        distinct(tags::PATIENT_NAME).iter().flat_map(|element| name_groups(element)).collect(),
+        texts(tags::PATIENT_ID),
+        texts(tags::ACCESSION_NUMBER),
+        texts(tags::STUDY_DESCRIPTION),
+    ])
 }
 
 /// The text values of an element, trimmed as matching trims them.

@@ -102,8 +102,8 @@ fn studies_are_found_by_their_indexes_and_no_longer_once_they_change() {
         catalog.apply(&sealed(2, 2, &[second.by(2)])).unwrap();
         assert_eq!((by(StudyIndex::PatientId, "OLD", true), by(StudyIndex::PatientId, "NEW", true)), (0, 1));
         assert_eq!(by(StudyIndex::Accession, "A1", true), 1);
-        assert_eq!(catalog.studies_with_text(&["new".to_owned()], 10).unwrap().unwrap().len(), 1);
-        assert_eq!(catalog.studies_with_text(&["old".to_owned()], 10).unwrap().unwrap().len(), 0);
+        assert_eq!(catalog.studies_with_text(TextField::PatientId, &["new".to_owned()], 10).unwrap().unwrap().len(), 1);
+        assert_eq!(catalog.studies_with_text(TextField::PatientId, &["old".to_owned()], 10).unwrap().unwrap().len(), 0);
     });
 }
 
@@ -254,7 +254,7 @@ fn a_flipped_byte_in_a_value_is_found_or_changes_nothing() {
             catalog.series_of(&study(1))?.len(),
             catalog.instance(&study(1), &sop(1, 2))?,
             catalog.studies_in_order(None, (None, None), 10)?.into_iter().map(|(_, uid)| uid).collect::<Vec<_>>(),
-            catalog.studies_with_text(&["p7".to_owned()], 10)?,
+            catalog.studies_with_text(TextField::PatientId, &["p7".to_owned()], 10)?,
         ))
     };
     let build = |flip: Option<(usize, usize)>| -> (Result<String, CatalogError>, usize) {

@@ -13,7 +13,7 @@ use super::kv::{Batch, OrderedStore, Pair};
 use super::patients::PatientDigest;
 use super::rows::{self, Row, RowHead, StoredRow};
 use super::summary::{RowSummary, StudySummary, Summary};
-use super::text::TextIndex;
+use super::text::{TextField, TextIndex};
 use super::versions::{HeldInstance, Promotion};
 use super::{Catalog, CatalogChange, CatalogError, Days, ListedStudies, Lookup, StudyRecord, values};
 use crate::identifiers::{SeriesUid, SopUid, StudyUid};
@@ -395,14 +395,19 @@ impl Catalog for KeyedCatalog {
         self.studies_under(&prefixes, limit)
     }
 
-    fn studies_with_text(&self, folded: &[String], limit: usize) -> Result<Option<ListedStudies>, CatalogError> {
+    fn studies_with_text(
+        &self,
+        field: TextField,
+        folded: &[String],
+        limit: usize,
+    ) -> Result<Option<ListedStudies>, CatalogError> {
         let _visible = self.visible.read();
         let mut text = self.text.lock();
         let index = match text.take() {
             Some(index) => index,
             None => self.load_text()?,
         };
-        Ok(text.insert(index).find(folded, limit))
+        Ok(text.insert(index).find(field, folded, limit))
     }
 
     fn patients(&self, after: Option<&PatientDigest>, limit: usize) -> Result<Vec<PatientDigest>, CatalogError> {

@@ -27,7 +27,7 @@ use sha2::{Digest as _, Sha256};
 use crate::identifiers::{SeriesUid, SopUid, StudyUid, uid_path_component};
 
 /// Layout of keys and values; another one is rebuilt, never converted.
-pub const LAYOUT: u32 = 2;
+pub const LAYOUT: u32 = 3;
 /// Where the layout version lies.
 pub const LAYOUT_KEY: &[u8] = b"!layout";
 /// Where the watermark lies.

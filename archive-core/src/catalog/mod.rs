@@ -39,6 +39,7 @@ use crate::pack::{IndexedVersion, PackRef};
 pub(crate) use self::apply::study_order;
 pub use self::keyed::KeyedCatalog;
 pub use self::rows::{ROW_INSTANCES_MAX, Row};
+pub use self::text::TextField;
 
 /// Which part of the page cache's size is kept of rows as they were read, on top.
 const ROWS_PART_OF_CACHE: u64 = 4;
@@ -261,12 +262,16 @@ pub trait Catalog: Send + Sync + std::fmt::Debug {
         limit: usize,
     ) -> Result<Option<ListedStudies>, CatalogError>;
 
-    /// Studies whose name, id, accession number or description holds one of these folded texts; a superset. `None` if
-    /// there are more than `limit`.
+    /// Studies of which this field holds one of these folded texts; a superset. `None` if there are more than `limit`.
     ///
     /// # Errors
     /// As [`Catalog::watermark`].
-    fn studies_with_text(&self, folded: &[String], limit: usize) -> Result<Option<ListedStudies>, CatalogError>;
+    fn studies_with_text(
+        &self,
+        field: TextField,
+        folded: &[String],
+        limit: usize,
+    ) -> Result<Option<ListedStudies>, CatalogError>;
 
     /// Patients in the order of their digests, from behind `after`.
     ///

@@ -15,8 +15,42 @@ use crate::identifiers::StudyUid;
 const SEGMENT_BYTES: usize = 4 * 1024 * 1024;
 /// Bytes that one study contributes at most; a study with more text is a candidate of every search.
 pub const STUDY_TEXT_MAX: usize = 8 * 1024;
-/// Stands between the values of a line; in no folded text.
-pub const DIVIDER: char = '\u{2}';
+/// Stands between the values of a field.
+const DIVIDER: char = '\u{2}';
+/// Ends a field.
+const FIELD_END: u8 = 3;
+
+/// What is searched in, in the order in which a line has it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TextField {
+    /// Patient's Name, each of its groups.
+    Name,
+    /// Patient ID.
+    PatientId,
+    /// Accession Number.
+    Accession,
+    /// Study Description.
+    Description,
+}
+
+/// The line of a study: its folded values, field by field in the order of [`TextField`].
+#[must_use]
+pub fn line_of(fields: [Vec<String>; 4]) -> String {
+    let mut line = String::new();
+    for values in fields {
+        for value in values {
+            line.push_str(&without_marks(&value));
+            line.push(DIVIDER);
+        }
+        line.push(char::from(FIELD_END));
+    }
+    line
+}
+
+/// Text without the characters that mean something between texts, which no name has; done to both sides of a comparison.
+fn without_marks(text: &str) -> String {
+    text.replace(['\n', DIVIDER, char::from(FIELD_END)], " ")
+}
 
 #[derive(Default)]
 struct Segment {
@@ -41,10 +75,10 @@ impl std::fmt::Debug for TextIndex {
 }
 
 impl TextIndex {
-    /// Sets the text of a study, which must be folded; replaces what was there.
-    pub fn set(&mut self, study: &StudyUid, order: StudyOrder, folded: &str) {
+    /// Sets the line of a study; replaces what was there.
+    pub fn set(&mut self, study: &StudyUid, order: StudyOrder, line: &str) {
         self.forget(study);
-        if folded.len() > STUDY_TEXT_MAX {
+        if line.len() > STUDY_TEXT_MAX {
             self.oversized.insert(study.clone(), order);
             return;
         }
@@ -54,7 +88,7 @@ impl TextIndex {
         let at = self.segments.len() - 1;
         if let Some(segment) = self.segments.last_mut() {
             self.places.insert(study.clone(), (at, segment.lines.len()));
-            segment.push(study.clone(), order, folded.as_bytes());
+            segment.push(study.clone(), order, line.as_bytes());
         }
     }
 
@@ -78,15 +112,16 @@ impl TextIndex {
         }
     }
 
-    /// Studies whose text holds one of these; `None` if there are more than `limit`.
+    /// Studies whose field holds one of these folded texts; `None` if there are more than `limit`.
     #[must_use]
-    pub fn find(&self, literals: &[String], limit: usize) -> Option<ListedStudies> {
+    pub fn find(&self, field: TextField, literals: &[String], limit: usize) -> Option<ListedStudies> {
         let mut found: ListedStudies =
             self.oversized.iter().map(|(study, order)| (order.clone(), study.clone())).collect();
         for literal in literals {
+            let literal = without_marks(literal);
             let finder = memmem::Finder::new(literal.as_bytes());
             for segment in &self.segments {
-                segment.find(&finder, &mut found, limit)?;
+                segment.find(field, &finder, &mut found, limit)?;
             }
         }
         (found.len() <= limit).then_some(found)
@@ -94,9 +129,9 @@ impl TextIndex {
 }
 
 impl Segment {
-    fn push(&mut self, study: StudyUid, order: StudyOrder, folded: &[u8]) {
+    fn push(&mut self, study: StudyUid, order: StudyOrder, line: &[u8]) {
         self.lines.push((self.text.len(), Some((order, study))));
-        self.text.extend(folded.iter().map(|byte| if *byte == b'\n' { b' ' } else { *byte }));
+        self.text.extend_from_slice(line);
         self.text.push(b'\n');
     }
 
@@ -115,12 +150,27 @@ impl Segment {
         }
     }
 
-    fn find(&self, finder: &memmem::Finder<'_>, found: &mut ListedStudies, limit: usize) -> Option<()> {
+    fn find(
+        &self,
+        field: TextField,
+        finder: &memmem::Finder<'_>,
+        found: &mut ListedStudies,
+        limit: usize,
+    ) -> Option<()> {
         let mut from = 0;
         while let Some(hit) = self.text.get(from..).and_then(|text| finder.find(text)) {
             let at = from + hit;
             let line = self.lines.partition_point(|(start, _)| *start <= at).saturating_sub(1);
-            if let Some((_, Some(listed))) = self.lines.get(line) {
+            let start = self.lines.get(line).map_or(at, |(start, _)| *start);
+            let before = self.text.get(start..at).unwrap_or_default();
+            let ends = memchr::memchr_iter(FIELD_END, before).count();
+            if ends < field as usize {
+                // The field is still to come: the next end of one is not before this hit.
+                from = at + 1;
+                continue;
+            }
+            let is_meant = ends == field as usize;
+            if let Some((_, Some(listed))) = self.lines.get(line).filter(|_| is_meant) {
                 found.push(listed.clone());
                 if found.len() > limit {
                     return None;
@@ -142,15 +192,37 @@ mod tests {
         let order = |n: u32| StudyOrder::new(Some(i64::from(n)), None, &study(n));
         let mut index = TextIndex::default();
         for n in 0..1000 {
-            index.set(&study(n), order(n), &format!("doe^jane\u{2}id{n}x"));
+            index.set(&study(n), order(n), &line("doe^jane", &format!("id{n}x")));
         }
-        assert_eq!(index.find(&["id77x".to_owned()], 10), Some(vec![(order(77), study(77))]));
-        assert_eq!(index.find(&["jane".to_owned()], 10), None, "too many to list");
+        let find = |index: &TextIndex, field, text: &str, limit| index.find(field, &[text.to_owned()], limit);
+        assert_eq!(find(&index, TextField::PatientId, "id77x", 10), Some(vec![(order(77), study(77))]));
+        assert_eq!(find(&index, TextField::Name, "jane", 10), None, "too many to list");
         for n in 0..900 {
-            index.set(&study(n), order(n), "roe^richard");
+            index.set(&study(n), order(n), &line("roe^richard", "r"));
         }
-        assert_eq!(index.find(&["id77x".to_owned()], 10), Some(Vec::new()));
-        assert_eq!(index.find(&["jane".to_owned()], 100).map(|found| found.len()), Some(100));
-        assert_eq!(index.find(&["richard".to_owned()], 1000).map(|found| found.len()), Some(900));
+        assert_eq!(find(&index, TextField::PatientId, "id77x", 10), Some(Vec::new()));
+        assert_eq!(find(&index, TextField::Name, "jane", 100).map(|found| found.len()), Some(100));
+        assert_eq!(find(&index, TextField::Name, "richard", 1000).map(|found| found.len()), Some(900));
+    }
+
+    fn line(name: &str, id: &str) -> String {
+        line_of([vec![name.to_owned()], vec![id.to_owned()], Vec::new(), vec!["head".to_owned()]])
+    }
+
+    #[test]
+    fn text_is_found_in_the_field_that_is_asked_and_in_no_other() {
+        let study = StudyUid::parse("1.7").unwrap();
+        let order = StudyOrder::new(None, None, &study);
+        let mut index = TextIndex::default();
+        index.set(&study, order, &line("r7^x\ny\u{3}r8", "r7 r9"));
+        let found = |field, text: &str| index.find(field, &[text.to_owned()], 10).map_or(0, |found| found.len());
+        let fields = [TextField::Name, TextField::PatientId, TextField::Accession, TextField::Description];
+        let of = |text| fields.map(|field| found(field, text));
+        assert_eq!(of("r7"), [1, 1, 0, 0]);
+        assert_eq!(of("r9"), [0, 1, 0, 0]);
+        assert_eq!(of("head"), [0, 0, 0, 1]);
+        assert_eq!(of("y\u{3}r8"), [1, 0, 0, 0], "a mark in a value is no mark");
+        assert_eq!(of("x\ny"), [1, 0, 0, 0]);
+        assert_eq!(of("r10"), [0, 0, 0, 0]);
     }
 }

@@ -8,7 +8,7 @@ use dicom_dictionary_std::tags;
 
 use super::{Holdings, HoldingsError};
 use crate::catalog::keys::{StudyIndex, series_part};
-use crate::catalog::{Days, ListedStudies, Lookup};
+use crate::catalog::{Days, ListedStudies, Lookup, TextField};
 use crate::identifiers::{SeriesUid, SopUid, StudyUid};
 use crate::query::Query;
 use crate::query::matching::Matching;
@@ -28,7 +28,12 @@ pub(super) enum Plan {
 }
 
 /// Attributes whose text is searched as a whole.
-const SEARCHED: [Tag; 4] = [tags::PATIENT_NAME, tags::PATIENT_ID, tags::ACCESSION_NUMBER, tags::STUDY_DESCRIPTION];
+const SEARCHED: [(Tag, TextField); 4] = [
+    (tags::PATIENT_NAME, TextField::Name),
+    (tags::PATIENT_ID, TextField::PatientId),
+    (tags::ACCESSION_NUMBER, TextField::Accession),
+    (tags::STUDY_DESCRIPTION, TextField::Description),
+];
 
 impl Holdings {
     /// Plans a query: exact UIDs, then exact ids, then beginnings, then parts of text, then days.
@@ -58,9 +63,9 @@ impl Holdings {
                 }
             }
         }
-        for tag in SEARCHED {
+        for (tag, field) in SEARCHED {
             if let Some(texts) = matching.literals(tag)
-                && let Some(found) = catalog.studies_with_text(&texts, CANDIDATES_MAX)?
+                && let Some(found) = catalog.studies_with_text(field, &texts, CANDIDATES_MAX)?
             {
                 return Ok(Plan::Listed(found));
             }

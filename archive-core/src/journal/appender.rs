@@ -4,8 +4,10 @@
 
 use std::fs::File;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::blocks::BlockWriter;
 use super::error::{JournalError, is_full};
 use super::folder::Folder;
 use super::frame::{self, BATCH_ALIGN, FRAME_ALIGN, HEADER_BYTES, Head, Header, Kind, align_up};
@@ -81,6 +83,8 @@ struct Open {
     number: u64,
     id: [u8; 16],
     files: Twin,
+    main: BlockWriter,
+    mirror: Option<BlockWriter>,
     end: u64,
     room: u64,
     sequence: u64,
@@ -104,7 +108,7 @@ impl Appender {
     /// Makes the groups durable. Numbers that were given to a batch that failed are not given again.
     pub(super) fn append(&mut self, shared: &Shared, groups: &[&Group]) -> Result<Vec<Vec<Placed>>, AppendError> {
         let estimate: u64 = groups.iter().map(|group| group.bytes_estimate()).sum();
-        let open = match self.current.take() {
+        let mut open = match self.current.take() {
             Some(open) if open.end.saturating_add(estimate) <= open.room => open,
             full => {
                 if let Some(open) = full {
@@ -119,11 +123,10 @@ impl Appender {
             placed.push(batch.group(shared.options.epoch, group, &mut self.next_receipt)?);
         }
         let (parts, end, sequence, chain) = batch.finish();
-        if let Err(error) = write_parts(shared, &open, &parts) {
-            return Err(Self::give_up(shared, &open, &error));
+        // A crash in here leaves a batch that nobody was told of; recovery keeps what is whole of it.
+        if let Err(error) = write_and_sync(shared, &mut open, &parts) {
+            return Err(Self::give_up(shared, &open, error));
         }
-        // A crash here leaves a batch that nobody was told of; recovery keeps what is whole of it.
-        sync_all(shared, &open)?;
         let mut state = shared.state.lock();
         state.batches += 1;
         if let Some(segment) = state.segments.get_mut(&open.number) {
@@ -208,7 +211,13 @@ impl Appender {
         };
         let segment = super::state::Segment { files: files.clone(), bytes: head_end, live_bytes: 0, pins: 0, created };
         shared.state.lock().segments.insert(number, segment);
-        Ok(Open { number, id, files, end: head_end, room, sequence: 1, chain: frame::chain_of(&encoded) })
+        let writer = |(folder, file): (&Folder, &Arc<File>)| {
+            BlockWriter::new(Arc::clone(file), &folder.segment(number), &*shared.disk, shared.options.direct)
+        };
+        let main = writer((&shared.main, &files.main));
+        let mirror = shared.mirror.as_ref().zip(files.mirror.as_ref()).map(writer);
+        let chain = frame::chain_of(&encoded);
+        Ok(Open { number, id, files, main, mirror, end: head_end, room, sequence: 1, chain })
     }
 
     fn create_files(shared: &Shared, number: u64, room: u64, head: &[u8]) -> Result<Twin, AppendError> {
@@ -279,11 +288,16 @@ impl Appender {
     }
 
     /// After a write that failed: no room is undone durably and reported as such, anything else stops the journal.
-    fn give_up(shared: &Shared, open: &Open, error: &io::Error) -> AppendError {
-        let path = shared.main.segment(open.number);
-        if !is_full(error) {
-            return AppendError::Failed(format!("writing {}: {error}", path.display()));
-        }
+    fn give_up(shared: &Shared, open: &Open, error: BatchError) -> AppendError {
+        let (path, error) = match error {
+            BatchError::Write(path, error) if is_full(&error) => (path, error),
+            BatchError::Write(path, error) => {
+                return AppendError::Failed(format!("writing {}: {error}", path.display()));
+            }
+            BatchError::Sync(path, error) => {
+                return AppendError::Failed(format!("syncing {}: {error}", path.display()));
+            }
+        };
         let undo = |file: &File| shared.disk.truncate(file, open.end).and_then(|()| shared.disk.sync(file));
         match open.files.files().try_for_each(|file| undo(file)) {
             Ok(()) => AppendError::Full(JournalError::Full { what: format!("writing {}: {error}", path.display()) }),
@@ -299,30 +313,37 @@ fn archive_raw(shared: &Shared) -> [u8; 16] {
     raw
 }
 
-fn write_parts(shared: &Shared, open: &Open, parts: &[Part<'_>]) -> io::Result<()> {
-    for file in open.files.files() {
-        let mut at = open.end;
-        for part in parts {
-            let bytes = part.bytes();
-            shared.disk.write_at(file, bytes, at)?;
-            at += bytes.len() as u64;
-        }
-    }
-    Ok(())
+/// What failed of a batch, and in which file.
+#[derive(Debug)]
+enum BatchError {
+    Write(PathBuf, io::Error),
+    /// Never synced a second time: what is on the disk is not known.
+    Sync(PathBuf, io::Error),
 }
 
-/// Syncs the journal and the mirror at the same time. Never a second time after a failure.
-fn sync_all(shared: &Shared, open: &Open) -> Result<(), AppendError> {
-    let disk = &shared.disk;
-    let (main, mirror) = match &open.files.mirror {
-        None => (disk.sync(&open.files.main), Ok(())),
-        Some(mirror) => off_runtime::at_once(|| disk.sync(&open.files.main), || disk.sync(mirror)),
+/// A thread that ended: what it did is not known.
+impl From<io::Error> for BatchError {
+    fn from(error: io::Error) -> Self {
+        Self::Sync(PathBuf::from("the mirror"), error)
+    }
+}
+
+/// Writes and syncs the journal and the mirror at the same time.
+fn write_and_sync(shared: &Shared, open: &mut Open, parts: &[Part<'_>]) -> Result<(), BatchError> {
+    let disk = &*shared.disk;
+    let pieces: Vec<&[u8]> = parts.iter().map(Part::bytes).collect();
+    let at = open.end;
+    let make_durable = |writer: &mut BlockWriter| {
+        writer.write(disk, &pieces, at).map_err(|error| BatchError::Write(writer.path().to_owned(), error))?;
+        writer.sync(disk).map_err(|error| BatchError::Sync(writer.path().to_owned(), error))
     };
-    let failed = |folder: &Folder, error: io::Error| {
-        AppendError::Failed(format!("syncing {}: {error}", folder.segment(open.number).display()))
-    };
-    main.map_err(|error| failed(&shared.main, error))?;
-    mirror.map_err(|error| failed(shared.mirror.as_ref().unwrap_or(&shared.main), error))
+    let Some(mirror) = &mut open.mirror else { return make_durable(&mut open.main) };
+    let main = &mut open.main;
+    match off_runtime::at_once(|| make_durable(main), || make_durable(mirror)) {
+        (Err(BatchError::Write(..)), Err(sync @ BatchError::Sync(..))) => Err(sync),
+        (Err(error), _) | (Ok(()), Err(error)) => Err(error),
+        (Ok(()), Ok(())) => Ok(()),
+    }
 }
 
 /// A piece of a batch.

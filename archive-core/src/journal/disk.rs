@@ -4,7 +4,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -18,6 +18,15 @@ pub trait Disk: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// When the system refuses, or the name is taken.
     fn create(&self, path: &Path) -> io::Result<File>;
+    /// A second handle on a file, whose writes go past the page cache: whole blocks, from memory on a border of blocks.
+    /// `None` where that is not to be had.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    fn open_direct(&self, path: &Path) -> io::Result<Option<File>> {
+        let _unused = path;
+        Ok(None)
+    }
     /// Reserves room, so that a full disk shows when a segment is made and not when a receipt is committed. Where
     /// the file system cannot, nothing happens.
     ///
@@ -68,6 +77,15 @@ pub struct RealDisk;
 impl Disk for RealDisk {
     fn create(&self, path: &Path) -> io::Result<File> {
         File::options().read(true).write(true).create_new(true).open(path)
+    }
+
+    fn open_direct(&self, path: &Path) -> io::Result<Option<File>> {
+        let direct = rustix::fs::OFlags::DIRECT.bits();
+        let flags = i32::try_from(direct).map_err(io::Error::other)?;
+        match File::options().write(true).custom_flags(flags).open(path) {
+            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::INVAL.raw_os_error()) => Ok(None),
+            other => other.map(Some),
+        }
     }
 
     fn preallocate(&self, file: &File, length: u64) -> io::Result<()> {

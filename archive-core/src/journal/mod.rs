@@ -15,6 +15,7 @@
 //! still there, and the archive, which compares them with the ledger, releases them again.
 
 mod appender;
+mod blocks;
 mod compact;
 mod content;
 mod disk;

@@ -30,6 +30,8 @@ pub struct JournalOptions {
     pub numbers_from: u64,
     /// A segment is preallocated with this size (1 GiB).
     pub segment_bytes: u64,
+    /// Batches are written past the page cache where the file system can (yes).
+    pub direct: bool,
     /// Segments that are kept ready, written full of zeros; 0, the default, makes each when it is needed.
     pub spare_segments: usize,
     /// An instance up to this size is gathered in memory, a larger one in a file of its own (8 MiB).
@@ -62,6 +64,7 @@ impl JournalOptions {
             epoch,
             numbers_from: 1,
             segment_bytes: 1 << 30,
+            direct: true,
             spare_segments: 0,
             inline_bytes: 8 << 20,
             memory_bytes: 256 << 20,

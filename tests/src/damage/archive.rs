@@ -30,6 +30,7 @@ pub(super) async fn open(data: &Path, kind: Kind) -> Result<Arc<Archive>, OpenEr
             inline_bytes: INLINE_BYTES,
             memory_bytes: 1024 * 1024,
             segment_bytes: 64 * 1024,
+            direct: true,
             spare_segments: 0,
             cap_bytes: 16 * 1024 * 1024,
             reserve_bytes: 0,

@@ -108,6 +108,7 @@ fn open(folder: &Path, mirror: Option<&Path>) -> Option<Found> {
     let options = JournalOptions {
         mirror: mirror.map(Path::to_owned),
         segment_bytes: 64 * 1024,
+        direct: false,
         spare_segments: 0,
         memory_bytes: 1024 * 1024,
         reserve_bytes: 0,
