@@ -3,7 +3,7 @@
 //! Reading never allocates by what a stored byte claims: the length that is expected comes from a table whose digest
 //! was checked, and is bounded by the caller.
 
-use std::io;
+use std::io::{self, Cursor};
 
 use serde::{Deserialize, Serialize};
 use zstd::bulk::Compressor;
@@ -67,15 +67,18 @@ impl UnitCompressor {
 
 /// The original of a zstd frame, or `None` where `stored` is not a frame of exactly `length` bytes.
 pub(crate) fn open_frame(stored: &[u8], length: usize) -> Option<Vec<u8>> {
-    let mut original = Vec::with_capacity(length);
-    let got = zstd_contexts::decompress(stored, &mut original).ok()?;
-    (got == length && original.len() == length).then_some(original)
+    open_frame_behind(stored, length, Vec::with_capacity(length))
 }
 
-/// Fills `room` with the original of a zstd frame, or gives `None` where `stored` is not a frame of exactly that many bytes.
-pub(crate) fn open_frame_into(stored: &[u8], room: &mut [u8]) -> Option<()> {
-    let got = zstd_contexts::decompress(stored, room).ok()?;
-    (got == room.len()).then_some(())
+/// Appends the original of a zstd frame to what has room for it, or gives `None` where `stored` is not a frame of exactly
+/// `length` bytes.
+pub(crate) fn open_frame_behind(stored: &[u8], length: usize, originals: Vec<u8>) -> Option<Vec<u8>> {
+    let at = originals.len();
+    let mut end = Cursor::new(originals);
+    end.set_position(u64::try_from(at).ok()?);
+    let got = zstd_contexts::decompress(stored, &mut end).ok()?;
+    let originals = end.into_inner();
+    (got == length && originals.len() == at + length).then_some(originals)
 }
 
 #[cfg(test)]
@@ -91,11 +94,21 @@ mod tests {
         assert_eq!(open_frame(&frame, bytes.len() + 1), None);
         assert_eq!(open_frame(&frame[..frame.len() - 1], bytes.len()), None);
         assert_eq!(open_frame(b"", 5), None);
-        let mut room = vec![0; bytes.len()];
-        assert_eq!(open_frame_into(&frame, &mut room), Some(()));
-        assert_eq!(room, bytes);
-        assert_eq!(open_frame_into(&frame, &mut vec![0; bytes.len() - 1]), None);
-        assert_eq!(open_frame_into(&frame, &mut vec![0; bytes.len() + 1]), None);
-        assert_eq!(open_frame_into(&frame[1..], &mut room), None);
+    }
+
+    #[test]
+    fn frames_open_one_behind_the_other_where_there_is_room() {
+        let bytes = b"the same again, the same again, the same again".repeat(10);
+        let frame = UnitCompressor::new(1).unwrap().frame(&bytes).unwrap();
+        let behind = |room: usize, length: usize, frame: &[u8]| {
+            let mut before = Vec::with_capacity(1 + room);
+            before.push(7);
+            open_frame_behind(frame, length, before)
+        };
+        assert_eq!(behind(bytes.len(), bytes.len(), &frame), Some([&[7], bytes.as_slice()].concat()));
+        assert_eq!(behind(bytes.len() - 1, bytes.len(), &frame), None);
+        assert_eq!(behind(2 * bytes.len(), bytes.len() - 1, &frame), None);
+        assert_eq!(behind(2 * bytes.len(), bytes.len() + 1, &frame), None);
+        assert_eq!(behind(bytes.len(), bytes.len(), &frame[1..]), None);
     }
 }

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::codec::{Method, open_frame_into};
+use super::codec::{Method, open_frame_behind};
 use super::error::Flaw;
 use super::format::{FRAME_FRAGMENTS_MAX, RUN_BYTES_MAX, RUN_STORED_MAX, TABLES_PREFETCH_MAX};
 use super::index_line::{Member, Rows, TablePlace, check_unit};
@@ -174,16 +174,12 @@ fn originals(stored: &Bytes, first: StoredUnit, run: &[StoredUnit], method: Meth
         Method::Stored => stored.clone(),
         Method::Zstd => {
             let length = run.iter().map(|unit| unit.length as usize).sum();
-            let mut bytes = vec![0; length];
-            let mut rest = bytes.as_mut_slice();
+            let mut bytes = Vec::with_capacity(length);
             for unit in run {
-                let (room, further) =
-                    rest.split_at_mut_checked(unit.length as usize).ok_or_else(|| flaw(unit, line))?;
-                rest = further;
                 let from = usize::try_from(unit.stored_offset - first.stored_offset).unwrap_or(usize::MAX);
                 let to = usize::try_from(unit.stored_end() - first.stored_offset).unwrap_or(usize::MAX);
                 let frame = stored.get(from..to).ok_or_else(|| flaw(unit, line))?;
-                open_frame_into(frame, room).ok_or_else(|| flaw(unit, line))?;
+                bytes = open_frame_behind(frame, unit.length as usize, bytes).ok_or_else(|| flaw(unit, line))?;
             }
             bytes.into()
         }

@@ -17,7 +17,7 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt as _, FileExt as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -176,9 +176,7 @@ impl Folder {
             Some(range) => range,
         };
         let length = usize::try_from(range.end - range.start).map_err(|error| failed(io::Error::other(error)))?;
-        let mut bytes = vec![0; length];
-        file.read_exact_at(&mut bytes, range.start).map_err(failed)?;
-        Ok(bytes.into())
+        read_at(&file, range.start, length).map(Bytes::from).map_err(failed)
     }
 
     fn size(&self, key: &StoreKey) -> Result<Option<u64>, StoreError> {
@@ -320,6 +318,22 @@ impl StoreAdmin for LocalStore {
 
 async fn spawn<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
     crate::off_runtime::blocking(work).await.unwrap_or_else(|panic| Err(io::Error::other(panic)))
+}
+
+/// Bytes of a file from an offset; the memory for them is not filled first.
+fn read_at(file: &File, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(length);
+    while bytes.len() < length {
+        let at = offset + bytes.len() as u64;
+        match rustix::io::pread(file, rustix::buffer::spare_capacity(&mut bytes), at) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    // There may have been more room than was asked for.
+    bytes.truncate(length);
+    Ok(bytes)
 }
 
 /// Makes a folder and those above it, and syncs each folder that got a new name in it.
