@@ -178,6 +178,7 @@ fn options(data: &Path, config: &Config) -> ArchiveOptions {
         },
         overlay_bytes: config.overlay.bytes.0,
         overlay_receipts: config.overlay.receipts,
+        catalog_backend: config.catalog.store,
         catalog_cache_bytes: config.catalog.cache.0,
         pack_cache_bytes: config.reading.pack_cache.0,
         read_ahead_bytes: config.reading.ahead.0,

@@ -70,3 +70,8 @@ async fn i11_no_catalog_is_rebuilt_from_a_flipped_ledger_unnoticed() {
 async fn i3_a_flip_in_the_catalogs_files_is_found_or_changes_no_answer() {
     flips(Kind::Catalog).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i3_a_flip_in_the_other_catalogs_file_is_found_or_changes_no_answer() {
+    flips(Kind::RedbCatalog).await;
+}

@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use archive_core::catalog::Backend;
 use archive_core::ledger::entry::StoreRole;
 use archive_core::receipt::DuplicateRule;
 use serde::{Deserialize, Serialize};
@@ -313,13 +314,15 @@ impl Default for LedgerSection {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CatalogSection {
+    /// The store that it lies in: `sled` or `redb`.
+    pub store: Backend,
     /// Memory for pages of the catalog; the process takes about twice as much.
     pub cache: ByteSize,
 }
 
 impl Default for CatalogSection {
     fn default() -> Self {
-        Self { cache: ByteSize::mib(256) }
+        Self { store: Backend::default(), cache: ByteSize::mib(256) }
     }
 }
 

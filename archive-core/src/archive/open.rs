@@ -11,8 +11,7 @@ use super::identify::{Identified, identify, mirror_is_there};
 use super::lock::FolderLock;
 use super::options::ArchiveOptions;
 use crate::catalog::kv::OrderedStore;
-use crate::catalog::sled_store::SledOptions;
-use crate::catalog::{Catalog, CatalogError, CatalogState, KeyedCatalog, open_embedded};
+use crate::catalog::{Catalog, CatalogError, CatalogState, EmbeddedOptions, KeyedCatalog, open_embedded};
 use crate::clock::SharedClock;
 use crate::entropy::SharedEntropy;
 use crate::identifiers::{ArchiveId, ReceiptNumber, Sha256Digest};
@@ -365,15 +364,15 @@ async fn open_catalog(options: &ArchiveOptions, place: &CatalogPlace) -> Result<
         return Ok((Arc::new(opened), false));
     }
     let path = options.data.join("catalog");
-    let sled = SledOptions { cache_bytes: options.catalog_cache_bytes, ..SledOptions::default() };
+    let embedded = EmbeddedOptions { backend: options.catalog_backend, cache_bytes: options.catalog_cache_bytes };
     let opened = crate::off_runtime::blocking(move || {
         let is_missing = !path.exists();
-        match open_embedded(&path, sled)? {
+        match open_embedded(&path, embedded)? {
             CatalogState::Ready(catalog) => Ok((catalog, is_missing)),
             CatalogState::Damaged(error) => {
                 tracing::error!(%error, "the catalog is put aside and rebuilt");
                 put_aside(&path)?;
-                match open_embedded(&path, sled)? {
+                match open_embedded(&path, embedded)? {
                     CatalogState::Ready(catalog) => Ok((catalog, true)),
                     CatalogState::Damaged(error) => Err(OpenError::Catalog(error)),
                 }

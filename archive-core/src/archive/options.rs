@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::catalog::Backend;
 use crate::receipt::Resolved;
 
 /// How the archive behaves.
@@ -18,6 +19,8 @@ pub struct ArchiveOptions {
     pub overlay_bytes: u64,
     /// Receipts that are not sealed.
     pub overlay_receipts: u64,
+    /// The store that the catalog lies in.
+    pub catalog_backend: Backend,
     /// Memory for pages of the catalog (bytes); a quarter of it is added for rows as they were read.
     pub catalog_cache_bytes: u64,
     /// Memory for what is known of packs: roots, parts of index and metadata (bytes).

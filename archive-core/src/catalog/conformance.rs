@@ -10,16 +10,20 @@ use parking_lot::Mutex;
 use super::cases::{CaseCounters, CaseKind};
 use super::keys::StudyIndex;
 use super::kv::{Batch, MemoryStore, OrderedStore, Pair};
-use super::sled_store::{SledOptions, SledStore};
 use super::*;
 use crate::holdings::samples::{self, Made, lines, pack, sop, study};
 use crate::identifiers::SeriesUid;
 use crate::overlay::UnsealedEntry;
 use crate::receipt::DuplicateRule;
 
-fn embedded(folder: &Path) -> KeyedCatalog {
-    let options = SledOptions { cache_bytes: 1024 * 1024, ..SledOptions::default() };
-    match open_embedded(folder, options).unwrap() {
+const BACKENDS: [Backend; 2] = [Backend::Sled, Backend::Redb];
+
+const fn options(backend: Backend) -> EmbeddedOptions {
+    EmbeddedOptions { backend, cache_bytes: 1024 * 1024 }
+}
+
+fn embedded(folder: &Path, backend: Backend) -> KeyedCatalog {
+    match open_embedded(folder, options(backend)).unwrap() {
         CatalogState::Ready(catalog) => *catalog,
         CatalogState::Damaged(error) => panic!("{error}"),
     }
@@ -27,8 +31,10 @@ fn embedded(folder: &Path) -> KeyedCatalog {
 
 fn on_every_backend(check: impl Fn(&dyn Catalog)) {
     check(&KeyedCatalog::in_memory().unwrap());
-    let folder = tempfile::tempdir().unwrap();
-    check(&embedded(folder.path()));
+    for backend in BACKENDS {
+        let folder = tempfile::tempdir().unwrap();
+        check(&embedded(folder.path(), backend));
+    }
 }
 
 fn sealed(nonce: u64, watermark: u64, entries: &[UnsealedEntry]) -> CatalogChange {
@@ -300,27 +306,47 @@ fn another_layout_and_a_broken_folder_are_reported_for_rebuild() {
     let error = KeyedCatalog::open(Box::new(store)).unwrap_err();
     assert!(matches!(error, CatalogError::OtherLayout { .. }) && error.wants_rebuild());
 
-    let folder = tempfile::tempdir().unwrap();
-    drop(embedded(folder.path()));
-    for entry in std::fs::read_dir(folder.path()).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_file() {
-            std::fs::write(path, b"not what sled wrote, and long enough to be read as something").unwrap();
+    for backend in BACKENDS {
+        let folder = tempfile::tempdir().unwrap();
+        drop(embedded(folder.path(), backend));
+        for entry in std::fs::read_dir(folder.path()).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_file() {
+                std::fs::write(path, b"not what a store wrote, and long enough to be read as something").unwrap();
+            }
         }
+        let state = open_embedded(folder.path(), options(backend)).unwrap();
+        assert!(matches!(state, CatalogState::Damaged(_)), "{state:?}");
     }
-    let state = open_embedded(folder.path(), SledOptions::default()).unwrap();
-    assert!(matches!(state, CatalogState::Damaged(_)), "{state:?}");
+}
+
+#[test]
+fn a_catalog_in_the_other_store_is_reported_for_rebuild_and_left_as_it_is() {
+    for (first, second) in [(Backend::Sled, Backend::Redb), (Backend::Redb, Backend::Sled)] {
+        let folder = tempfile::tempdir().unwrap();
+        let catalog = embedded(folder.path(), first);
+        catalog.apply(&sealed(1, 5, &[Made::new(1, 1, 1).by(1)])).unwrap();
+        catalog.checkpoint().unwrap();
+        drop(catalog);
+        let state = open_embedded(folder.path(), options(second)).unwrap();
+        let CatalogState::Damaged(error) = state else { panic!("{state:?}") };
+        assert!(matches!(error, CatalogError::OtherBackend { .. }) && error.wants_rebuild(), "{error}");
+        assert_eq!(embedded(folder.path(), first).watermark().unwrap(), 5);
+    }
 }
 
 #[test]
 fn the_embedded_catalog_is_there_again_after_a_checkpoint() {
-    let folder = tempfile::tempdir().unwrap();
-    let catalog = embedded(folder.path());
-    catalog.apply(&sealed(1, 5, &[Made::new(1, 1, 1).by(1)])).unwrap();
-    catalog.checkpoint().unwrap();
-    assert!(matches!(SledStore::open(folder.path(), SledOptions::default()), Err(CatalogError::Store { .. })));
-    drop(catalog);
-    let catalog = embedded(folder.path());
-    assert_eq!(catalog.watermark().unwrap(), 5);
-    assert_eq!(catalog.study(&study(1)).unwrap().unwrap().study, samples::study(1));
+    for backend in BACKENDS {
+        let folder = tempfile::tempdir().unwrap();
+        let catalog = embedded(folder.path(), backend);
+        catalog.apply(&sealed(1, 5, &[Made::new(1, 1, 1).by(1)])).unwrap();
+        catalog.checkpoint().unwrap();
+        let twice = open_embedded(folder.path(), options(backend));
+        assert!(matches!(twice, Err(CatalogError::Store { .. })), "{twice:?}");
+        drop(catalog);
+        let catalog = embedded(folder.path(), backend);
+        assert_eq!(catalog.watermark().unwrap(), 5);
+        assert_eq!(catalog.study(&study(1)).unwrap().unwrap().study, samples::study(1));
+    }
 }

@@ -8,9 +8,11 @@
 
 pub mod cases;
 pub mod elements;
+pub mod embedded;
 pub mod keys;
 pub mod kv;
 pub mod patients;
+pub mod redb_store;
 pub mod sled_store;
 pub mod summary;
 pub mod text;
@@ -25,7 +27,6 @@ mod values;
 mod conformance;
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::sync::Arc;
 
 use self::cases::CaseFinding;
@@ -37,12 +38,10 @@ use crate::identifiers::{PackId, SeriesUid, SopUid, StudyUid};
 use crate::pack::{IndexedVersion, PackRef};
 
 pub(crate) use self::apply::study_order;
+pub use self::embedded::{Backend, CatalogState, EmbeddedOptions, open_embedded};
 pub use self::keyed::KeyedCatalog;
 pub use self::rows::{ROW_INSTANCES_MAX, Row};
 pub use self::text::TextField;
-
-/// Which part of the page cache's size is kept of rows as they were read, on top.
-const ROWS_PART_OF_CACHE: u64 = 4;
 
 /// Lines of a pack's index that one change may carry.
 pub const CHANGE_LINES_MAX: usize = 500;
@@ -64,6 +63,16 @@ pub enum CatalogError {
         /// The layout of this program.
         expected: u32,
     },
+    /// It lies in the other embedded store; it is to be put aside and rebuilt.
+    #[error(
+        "the catalog lies in {found:?}, catalog.store says {wanted:?}: it is put aside and rebuilt from the stores"
+    )]
+    OtherBackend {
+        /// The store found.
+        found: Backend,
+        /// The store configured.
+        wanted: Backend,
+    },
     /// The store below failed: disk full, I/O error, folder open elsewhere.
     #[error("the catalog's store failed: {what}")]
     Store {
@@ -82,7 +91,7 @@ impl CatalogError {
     /// Whether putting the catalog aside and rebuilding it is the answer.
     #[must_use]
     pub const fn wants_rebuild(&self) -> bool {
-        matches!(self, Self::Damaged { .. } | Self::OtherLayout { .. })
+        matches!(self, Self::Damaged { .. } | Self::OtherLayout { .. } | Self::OtherBackend { .. })
     }
 }
 
@@ -284,28 +293,4 @@ pub trait Catalog: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// As [`Catalog::watermark`].
     fn studies_of_patient(&self, patient: &PatientDigest) -> Result<Vec<StudyUid>, CatalogError>;
-}
-
-/// How a catalog was found at start.
-#[derive(Debug)]
-pub enum CatalogState {
-    /// It can be used; compare its watermark with the ledger: behind is caught up, ahead is rebuilt.
-    Ready(Box<KeyedCatalog>),
-    /// It cannot: put the folder aside and rebuild.
-    Damaged(CatalogError),
-}
-
-/// Opens or creates the embedded catalog in a folder.
-///
-/// # Errors
-/// [`CatalogError::Store`] where the folder cannot be used at all: no permission, disk full, open in another process.
-pub fn open_embedded(folder: &Path, options: sled_store::SledOptions) -> Result<CatalogState, CatalogError> {
-    let rows_kept_bytes = usize::try_from(options.cache_bytes / ROWS_PART_OF_CACHE).unwrap_or(usize::MAX);
-    let opened = sled_store::SledStore::open(folder, options)
-        .and_then(|store| KeyedCatalog::open_keeping(Box::new(store), rows_kept_bytes));
-    match opened {
-        Ok(catalog) => Ok(CatalogState::Ready(Box::new(catalog))),
-        Err(error) if error.wants_rebuild() => Ok(CatalogState::Damaged(error)),
-        Err(error) => Err(error),
-    }
 }

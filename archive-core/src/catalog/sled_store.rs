@@ -1,4 +1,4 @@
-//! The embedded backend: one sled tree.
+//! The embedded backend that is the default: one sled tree.
 //!
 //! sled 0.34 is fast enough and beta: field reports tell of opens that fail or panic after an abrupt stop. The catalog
 //! is a cache, so the rule is simple: whatever goes wrong, the caller puts the folder aside and rebuilds. Nothing
@@ -10,20 +10,8 @@ use std::path::Path;
 use super::CatalogError;
 use super::kv::{Batch, OrderedStore, Pair};
 
-/// How the embedded backend is run.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct SledOptions {
-    /// Bytes of page cache; the process takes about twice that.
-    pub cache_bytes: u64,
-    /// Milliseconds between flushes in the background; each checkpoint flushes anyhow.
-    pub flush_every_ms: u64,
-}
-
-impl Default for SledOptions {
-    fn default() -> Self {
-        Self { cache_bytes: 64 * 1024 * 1024, flush_every_ms: 500 }
-    }
-}
+/// Milliseconds between flushes in the background; each checkpoint flushes anyhow.
+const FLUSH_EVERY_MS: u64 = 500;
 
 /// One sled tree.
 #[derive(Debug)]
@@ -37,16 +25,16 @@ pub struct SledStore {
 const TREE: &str = "catalog";
 
 impl SledStore {
-    /// Opens or creates a store in a folder. A panic of sled is an error like any other.
+    /// Opens or creates a store in a folder, with so many bytes of page cache; the process takes about twice that. A panic of sled is an error like any other.
     ///
     /// # Errors
     /// [`CatalogError::Damaged`] whatever went wrong; the folder is to be put aside. A folder that another process has
     /// open is [`CatalogError::Store`].
-    pub fn open(folder: &Path, options: SledOptions) -> Result<Self, CatalogError> {
+    pub fn open(folder: &Path, cache_bytes: u64) -> Result<Self, CatalogError> {
         let config = sled::Config::new()
             .path(folder)
-            .cache_capacity(options.cache_bytes)
-            .flush_every_ms(Some(options.flush_every_ms))
+            .cache_capacity(cache_bytes)
+            .flush_every_ms(Some(FLUSH_EVERY_MS))
             .mode(sled::Mode::LowSpace);
         let opened = guarded(|| {
             let database = config.open()?;

@@ -13,9 +13,10 @@ use serde_json::json;
 
 use super::samples::{self, Made};
 use super::{Holdings, Selected};
-use crate::catalog::sled_store::SledOptions;
 use crate::catalog::versions::Promotion;
-use crate::catalog::{Catalog, CatalogChange, CatalogState, ChangeKind, KeyedCatalog, open_embedded};
+use crate::catalog::{
+    Backend, Catalog, CatalogChange, CatalogState, ChangeKind, EmbeddedOptions, KeyedCatalog, open_embedded,
+};
 use crate::identifiers::{PackId, ReceiptNumber, SopUid, StudyUid};
 use crate::instance::VersionKey;
 use crate::ledger::entry::After;
@@ -372,14 +373,15 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 6, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 8, ..ProptestConfig::default() })]
     #[test]
-    fn i3_answers_are_the_same_with_the_embedded_catalog_reopened(history in events()) {
+    fn i3_answers_are_the_same_with_the_embedded_catalog_reopened(history in events(), is_redb in proptest::bool::ANY) {
+        let backend = if is_redb { Backend::Redb } else { Backend::Sled };
         let folder = tempfile::tempdir().unwrap();
         let mut number = 0;
         live_through(history, |lose| {
             number += u32::from(lose);
-            let options = SledOptions { cache_bytes: 1024 * 1024, ..SledOptions::default() };
+            let options = EmbeddedOptions { backend, cache_bytes: 1024 * 1024 };
             match open_embedded(&folder.path().join(number.to_string()), options).unwrap() {
                 CatalogState::Ready(catalog) => Arc::new(*catalog),
                 CatalogState::Damaged(error) => panic!("{error}"),

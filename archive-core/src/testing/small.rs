@@ -27,6 +27,7 @@ pub fn options(data: &Path) -> ArchiveOptions {
         },
         overlay_bytes: 64 * 1024 * 1024,
         overlay_receipts: 10_000,
+        catalog_backend: crate::catalog::Backend::Sled,
         catalog_cache_bytes: 1024 * 1024,
         pack_cache_bytes: 1024 * 1024,
         read_ahead_bytes: 1024 * 1024,

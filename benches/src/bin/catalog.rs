@@ -10,8 +10,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use archive_core::caller::{Door, SourceKey};
-use archive_core::catalog::sled_store::SledOptions;
-use archive_core::catalog::{Catalog as _, CatalogChange, CatalogState, ChangeKind, KeyedCatalog, open_embedded};
+use archive_core::catalog::{
+    Backend, Catalog as _, CatalogChange, CatalogState, ChangeKind, EmbeddedOptions, KeyedCatalog, open_embedded,
+};
 use archive_core::dicom::attributes::Attributes;
 use archive_core::dicom::scan::{Input, InstanceKeys, ScanLimits, ScanOptions, Scanner};
 use archive_core::holdings::Holdings;
@@ -46,12 +47,30 @@ struct Arguments {
     /// A folder that does not exist yet.
     #[arg(long, value_name = "DIR")]
     on: PathBuf,
+    /// The store that it lies in.
+    #[arg(long, value_enum, default_value_t = Store::Sled)]
+    store: Store,
     /// Memory for the catalog's pages, in MiB.
     #[arg(long, default_value_t = 256)]
     cache_mib: u64,
     /// Searches of each kind.
     #[arg(long, default_value_t = 200)]
     searches: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+enum Store {
+    Sled,
+    Redb,
+}
+
+impl From<Store> for Backend {
+    fn from(store: Store) -> Self {
+        match store {
+            Store::Sled => Self::Sled,
+            Store::Redb => Self::Redb,
+        }
+    }
 }
 
 type Failure = Box<dyn Error>;
@@ -105,7 +124,7 @@ fn measure(arguments: &Arguments) -> Result<Value, Failure> {
 }
 
 fn open(arguments: &Arguments) -> Result<KeyedCatalog, Failure> {
-    let options = SledOptions { cache_bytes: arguments.cache_mib << 20, ..SledOptions::default() };
+    let options = EmbeddedOptions { backend: arguments.store.into(), cache_bytes: arguments.cache_mib << 20 };
     match open_embedded(&arguments.on.join("catalog"), options)? {
         CatalogState::Ready(catalog) => Ok(*catalog),
         CatalogState::Damaged(error) => Err(error.into()),

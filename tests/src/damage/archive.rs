@@ -9,6 +9,7 @@ use archive_core::archive::{
     StoreSpec,
 };
 use archive_core::caller::{Caller, Door, SourceKey};
+use archive_core::catalog::Backend;
 use archive_core::clock::ManualClock;
 use archive_core::entropy::SystemEntropy;
 use archive_core::journal::RealDisk;
@@ -39,6 +40,7 @@ pub(super) async fn open(data: &Path, kind: Kind) -> Result<Arc<Archive>, OpenEr
         },
         overlay_bytes: 16 * 1024 * 1024,
         overlay_receipts: 10_000,
+        catalog_backend: if kind == Kind::RedbCatalog { Backend::Redb } else { Backend::Sled },
         catalog_cache_bytes: 8 * 1024 * 1024,
         pack_cache_bytes: 8 * 1024 * 1024,
         read_ahead_bytes: 8 * 1024 * 1024,

@@ -26,11 +26,13 @@ pub enum Kind {
     LedgerWithoutCatalog,
     /// Any file of the catalog.
     Catalog,
+    /// The file of a catalog in the other store.
+    RedbCatalog,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Journal,
         Self::JournalMirrored,
         Self::Spill,
@@ -40,6 +42,7 @@ impl Kind {
         Self::Ledger,
         Self::LedgerWithoutCatalog,
         Self::Catalog,
+        Self::RedbCatalog,
     ];
 
     /// Its name, as it is printed.
@@ -55,6 +58,7 @@ impl Kind {
             Self::Ledger => "ledger",
             Self::LedgerWithoutCatalog => "ledger-without-catalog",
             Self::Catalog => "catalog",
+            Self::RedbCatalog => "redb-catalog",
         }
     }
 
@@ -86,16 +90,19 @@ impl Kind {
             return if may_refuse && is_named { Ok(()) } else { Err(format!("refused: {why}")) };
         }
         let may_be_missing: &BTreeSet<usize> = match self {
-            Self::JournalMirrored | Self::PackWithCopy | Self::Catalog | Self::Ledger | Self::LedgerWithoutCatalog => {
-                &BTreeSet::new()
-            }
+            Self::JournalMirrored
+            | Self::PackWithCopy
+            | Self::Catalog
+            | Self::RedbCatalog
+            | Self::Ledger
+            | Self::LedgerWithoutCatalog => &BTreeSet::new(),
             _ => hit,
         };
         let too_many: Vec<_> = looked.missing.iter().filter(|(at, _)| !may_be_missing.contains(at)).collect();
         if !too_many.is_empty() {
             return Err(format!("missing, though not hit: {too_many:?}"));
         }
-        if self == Self::Catalog {
+        if matches!(self, Self::Catalog | Self::RedbCatalog) {
             return if looked.answers_differ { Err("other answers than before".to_owned()) } else { Ok(()) };
         }
         if looked.named.iter().any(|finding| names.iter().any(|name| finding.contains(name))) {

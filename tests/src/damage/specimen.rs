@@ -182,7 +182,7 @@ impl Specimen {
                 path.starts_with("store0/studies/") && path.ends_with(".zip")
             }
             Kind::Ledger | Kind::LedgerWithoutCatalog => path.starts_with("store0/ledger/"),
-            Kind::Catalog => path.starts_with("catalog/"),
+            Kind::Catalog | Kind::RedbCatalog => path.starts_with("catalog/"),
         };
         let mut targets = Vec::new();
         for (number, (path, bytes)) in self.files.iter().enumerate() {
@@ -194,7 +194,9 @@ impl Specimen {
                 // Room that was reserved ahead is zero and means nothing.
                 let length = match self.kind {
                     Kind::Journal | Kind::JournalMirrored => parts.last().map_or(0, |(range, _)| range.end as usize),
-                    Kind::Catalog => bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1),
+                    Kind::Catalog | Kind::RedbCatalog => {
+                        bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)
+                    }
                     _ => bytes.len(),
                 };
                 targets.push(Target { file: number, name, length, parts });
@@ -231,7 +233,7 @@ impl Specimen {
                 };
                 pack::inspect(file).expect("a pack").members.into_iter().map(of).collect()
             }
-            Kind::Ledger | Kind::LedgerWithoutCatalog | Kind::Catalog => Vec::new(),
+            Kind::Ledger | Kind::LedgerWithoutCatalog | Kind::Catalog | Kind::RedbCatalog => Vec::new(),
         }
     }
 }
