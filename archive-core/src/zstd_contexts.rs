@@ -3,16 +3,13 @@
 use std::io;
 
 use parking_lot::Mutex;
-use zstd::bulk::{Compressor, Decompressor};
+use zstd::bulk::Decompressor;
 use zstd::zstd_safe::WriteBuf;
 
 /// Contexts of a kind that are kept; more are made when more work at once, and dropped afterwards.
 const KEPT_MAX: usize = 16;
-/// The level for what is read and written often and never leaves the machine.
-const FAST_LEVEL: i32 = 1;
 
 static DECOMPRESSORS: Mutex<Vec<Decompressor<'static>>> = Mutex::new(Vec::new());
-static FAST_COMPRESSORS: Mutex<Vec<Compressor<'static>>> = Mutex::new(Vec::new());
 
 /// Unpacks one frame into a slice, or the room that a vector has; never more than that. Gives how many bytes it was.
 ///
@@ -22,16 +19,8 @@ pub(crate) fn decompress<R: WriteBuf + ?Sized>(frame: &[u8], into: &mut R) -> io
     with_one_of(&DECOMPRESSORS, Decompressor::new, |context| context.decompress_to_buffer(frame, into))
 }
 
-/// Packs bytes into one frame, fast.
-///
-/// # Errors
-/// There is no memory.
-pub(crate) fn compress_fast(bytes: &[u8]) -> io::Result<Vec<u8>> {
-    with_one_of(&FAST_COMPRESSORS, || Compressor::new(FAST_LEVEL), |context| context.compress(bytes))
-}
-
 /// Uses a context that is kept, or a new one. After an error it is kept too: each call begins a frame of its own.
-fn with_one_of<C, T>(
+pub(crate) fn with_one_of<C, T>(
     kept: &Mutex<Vec<C>>,
     make: impl FnOnce() -> io::Result<C>,
     work: impl FnOnce(&mut C) -> io::Result<T>,
@@ -53,7 +42,7 @@ mod tests {
     #[test]
     fn a_context_that_met_damage_unpacks_the_next_frame() {
         let bytes = b"the same again, the same again, the same again".repeat(10);
-        let frame = compress_fast(&bytes).unwrap();
+        let frame = zstd::bulk::compress(&bytes, 1).unwrap();
         for _ in 0..2 * KEPT_MAX {
             let mut damaged = frame.clone();
             damaged[frame.len() / 2] ^= 0xFF;
@@ -68,7 +57,7 @@ mod tests {
 
     #[test]
     fn no_more_is_unpacked_than_there_is_room_for() {
-        let frame = compress_fast(&[7; 1000]).unwrap();
+        let frame = zstd::bulk::compress(&[7; 1000], 1).unwrap();
         assert!(decompress(&frame, &mut Vec::with_capacity(999)).is_err());
     }
 }

@@ -319,11 +319,11 @@ impl<'a> StudyWork<'a> {
             let value = values::seal_text(&text_key, &line);
             batch.insert(text_key, Some(value));
             text = Some((self.study.clone(), order.clone(), folded));
-            let hexed = entries.iter().map(hex::encode).collect();
-            let stored = StoredStudy { study: self.study.clone(), order: order.0, summary, entries: hexed };
+            let texts = entries.iter().map(|entry| text_of(entry)).collect();
+            let stored = StoredStudy { study: self.study.clone(), order: order.0, summary, entries: texts };
             values::write(store, batch, &key, &stored)?;
         }
-        for gone in known.iter().filter_map(|entry| hex::decode(entry).ok()).filter(|entry| !entries.contains(entry)) {
+        for gone in known.iter().filter_map(|entry| bytes_of(entry)).filter(|entry| !entries.contains(entry)) {
             batch.insert(gone, None);
         }
         for entry in entries {
@@ -442,6 +442,15 @@ fn entries_of(study: &StudyUid, order: &StudyOrder, whole: &StudySummary, rows: 
         entries.insert(key);
     }
     entries
+}
+
+/// A key as text, a character a byte: most of a key is text, and then packs as well as the UIDs beside it.
+fn text_of(key: &[u8]) -> String {
+    key.iter().map(|&byte| char::from(byte)).collect()
+}
+
+fn bytes_of(text: &str) -> Option<Vec<u8>> {
+    text.chars().map(|c| u8::try_from(c).ok()).collect()
 }
 
 /// What substring searches look in.

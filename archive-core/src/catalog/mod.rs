@@ -20,6 +20,7 @@ pub mod versions;
 
 mod apply;
 mod keyed;
+mod packed;
 mod rows;
 mod values;
 

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 
 use super::CatalogError;
 use super::kv::{Batch, OrderedStore};
-use crate::zstd_contexts;
+use super::packed;
 
 /// Bytes of one stored value at most: sled wants values under 64 KiB.
 pub const VALUE_BYTES_MAX: usize = 60 * 1024;
@@ -74,16 +74,8 @@ pub fn decode<T: DeserializeOwned>(store: &dyn OrderedStore, key: &[u8], stored:
         let stored = store.get(&further)?.ok_or_else(|| damaged("part of a value is missing"))?;
         packed.extend_from_slice(open(&further, &stored)?);
     }
-    let mut json = Vec::with_capacity(DECODED_BYTES_MAX.min(capacity(&packed)));
-    zstd_contexts::decompress(&packed, &mut json).map_err(|_| damaged("a value does not decompress"))?;
+    let json = packed::unpack(&packed, DECODED_BYTES_MAX).map_err(|_| damaged("a value does not decompress"))?;
     serde_json::from_slice(&json).map_err(|_| damaged("a value is not understood"))
-}
-
-fn capacity(packed: &[u8]) -> usize {
-    match zstd::zstd_safe::get_frame_content_size(packed) {
-        Ok(Some(size)) => usize::try_from(size).unwrap_or(DECODED_BYTES_MAX),
-        _ => DECODED_BYTES_MAX,
-    }
 }
 
 /// Puts a value into a batch.
@@ -98,7 +90,7 @@ pub fn write<T: Serialize>(
 ) -> Result<(), CatalogError> {
     let not_written = |what: String| CatalogError::Store { what };
     let json = serde_json::to_vec(value).map_err(|error| not_written(error.to_string()))?;
-    let packed = zstd_contexts::compress_fast(&json).map_err(|error| not_written(error.to_string()))?;
+    let packed = packed::pack(&json).map_err(|error| not_written(error.to_string()))?;
     remove(store, batch, key)?;
     let chunks: Vec<&[u8]> = packed.chunks(VALUE_BYTES_MAX).collect();
     let parts = u16::try_from(chunks.len()).map_err(|_| not_written("a value is too large".to_owned()))?;
