@@ -41,6 +41,8 @@ pub enum StoreFault {
     Refused,
     /// It takes effect, and the answer is lost.
     AnswerLost,
+    /// Nothing happens, and the caller is told that it did.
+    Lies,
     /// It fails, and takes effect when [`FaultStore::land`] is called.
     Late,
     /// It is delivered twice; the second answer is the one that is heard.
@@ -350,6 +352,10 @@ impl Store for FaultStore {
             self.state.lock().late.push(Arriving::Create(key.clone(), bytes));
             begun.lives_on().await;
             return Err(self.unavailable("creating", key));
+        }
+        if begun.fault == StoreFault::Lies {
+            begun.lives_on().await;
+            return Ok(Created::New);
         }
         let mut created = self.create_inside(key, bytes.clone()).await;
         if begun.fault == StoreFault::Twice {

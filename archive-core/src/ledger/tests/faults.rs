@@ -18,6 +18,18 @@ async fn a_lost_answer_is_no_failure_and_no_false_exists_error() {
 }
 
 #[tokio::test]
+async fn i10_a_store_that_says_stored_and_has_nothing_is_not_believed() {
+    let (world, ledger) = World::with_appends(1).await;
+    world.home.plan([StoreFault::Lies]);
+    assert_eq!(ledger.append(vec![job(10)]).await.unwrap().first, 3, "the same bytes are tried once more");
+    world.home.plan([StoreFault::Lies, StoreFault::Lies]);
+    let error = ledger.append(vec![job(11)]).await.unwrap_err();
+    assert!(matches!(error, LedgerError::Unsettled { first: 4, last: 4, .. }), "{error}");
+    assert_eq!(ledger.append(vec![job(12)]).await.unwrap().first, 5, "what was open went first");
+    assert_eq!(lines(&world.home).await.unwrap().len(), 6);
+}
+
+#[tokio::test]
 async fn a_late_commit_never_becomes_a_fork() {
     let (world, ledger) = World::with_appends(1).await;
     world.home.plan([StoreFault::Late, StoreFault::Refused]);
