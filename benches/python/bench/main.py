@@ -38,7 +38,7 @@ def main() -> int:
     rounds = arguments.rounds or (3 if arguments.full else 1)
     results, worse = [], []
     for row in chosen:
-        result = measure(row, rounds, with_peer)
+        result = measure(row, min(rounds, row.rounds_max), with_peer)
         result["limit"] = limits.get(row.limit) if row.limit else None
         results.append(result)
         before = earlier(row.name)
@@ -179,7 +179,9 @@ def keep(results: list, limits: dict):
     about = {"commit": commit.stdout.strip(), "machine": machine, "date": time.strftime("%Y-%m-%d")}
     fresh = {result["name"]: {**result, **about} for result in results}
     merged = [fresh.pop(row["name"], row) for row in kept] + list(fresh.values())
-    order = {row.name: at for at, row in enumerate(rows(True))}
+    # Rows that there are no more go; what only one of the forms has stays.
+    order = {row.name: at for at, row in enumerate([*rows(True), *rows(False)])}
+    merged = [row for row in merged if row["name"] in order]
     merged.sort(key=lambda row: order.get(row["name"], len(order)))
     RESULTS.write_text(json.dumps({"limits": limits, "rows": merged}, indent=1, ensure_ascii=False) + "\n")
     lines = ["| what | peer | Vellum | ratio | share of the limit | wanted | commit |", "|---|---|---|---|---|---|---|"]

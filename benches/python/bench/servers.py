@@ -170,6 +170,18 @@ class Vellum(Server):
         self.verb("import", str(folder))
         return time.monotonic() - begin
 
+    def memory_to_take_in(self, folder: Path) -> float:
+        """The highest memory of the server or of the verb while a folder is imported, whichever had more (MiB)."""
+        arguments = [program("vellum"), "import", str(folder), "--data", str(self.data)]
+        verb = subprocess.Popen(arguments, env=self.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        _, status, usage = os.wait4(verb.pid, 0)
+        verb.returncode = os.waitstatus_to_exitcode(status)
+        if verb.returncode != 0:
+            raise RuntimeError(f"vellum import {folder}: ended with {verb.returncode}")
+        lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
+        highest = int(next(line for line in lines if line.startswith("VmHWM")).split()[1])
+        return max(highest, usage.ru_maxrss) / 1024
+
     def store_folder(self) -> Path:
         return self.data / "store"
 
