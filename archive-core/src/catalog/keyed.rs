@@ -31,7 +31,7 @@ pub(super) struct StoredStudy {
     pub(super) study: StudyUid,
     pub(super) order: String,
     pub(super) summary: StudySummary,
-    /// Index entries of the study, in hexadecimal.
+    /// Index entries of the study, a character a byte.
     pub(super) entries: BTreeSet<String>,
 }
 

@@ -1,5 +1,5 @@
 //! The other embedded backend: one redb table in one file, for catalogs that sled holds too slowly or too large
-//! (docs/adr/0014). No threads of its own, no dead bytes beyond free pages, and a file that opens at once after a crash.
+//! (docs/adr/0014). No threads of its own, no dead bytes beyond free pages; every page is checked when it is opened.
 //!
 //! The same rule holds: whatever goes wrong, the caller puts the folder aside and rebuilds.
 
@@ -32,14 +32,18 @@ impl RedbStore {
         let failed = |error: std::io::Error| CatalogError::Store { what: error.to_string() };
         std::fs::create_dir_all(folder).map_err(failed)?;
         let path = folder.join(FILE);
-        let opened = guarded(|| {
+        let opened = guarded_open(|| {
             let cache = usize::try_from(cache_bytes).unwrap_or(usize::MAX);
             let mut database = match Database::builder().set_cache_size(cache).create(&path) {
                 Err(DatabaseError::DatabaseAlreadyOpen) => return Ok(None),
                 other => other?,
             };
             // Pages have checksums that reading does not look at: here all of them are, once.
-            database.check_integrity()?;
+            if !database.check_integrity()? {
+                tracing::warn!(
+                    "the catalog's file was repaired: it may have lost its last changes, which are applied again"
+                );
+            }
             let begin = database.begin_write()?;
             // Made with the file, so that reading need not ask whether it is there.
             drop(begin.open_table(TABLE)?);
@@ -49,9 +53,39 @@ impl RedbStore {
         match opened {
             Ok(Some(store)) => Ok(store),
             Ok(None) => Err(CatalogError::Store { what: format!("{}: another process has it open", path.display()) }),
-            Err(CatalogError::Store { what }) => Err(CatalogError::Damaged { what }),
             Err(error) => Err(error),
         }
+    }
+}
+
+/// Opening: what is no fault of the file itself (no room, no permission, no descriptors) is no reason to make it anew.
+fn guarded_open<T>(call: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, CatalogError> {
+    let is_around_it = |error: &std::io::Error| {
+        use std::io::ErrorKind;
+        matches!(
+            error.kind(),
+            ErrorKind::StorageFull
+                | ErrorKind::QuotaExceeded
+                | ErrorKind::PermissionDenied
+                | ErrorKind::ReadOnlyFilesystem
+        ) || [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE]
+            .iter()
+            .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+    };
+    let mut around_it = None;
+    let opened = guarded(|| {
+        call().inspect_err(|error| {
+            if let redb::Error::Io(error) = error
+                && is_around_it(error)
+            {
+                around_it = Some(error.to_string());
+            }
+        })
+    });
+    match (opened, around_it) {
+        (Err(_), Some(what)) => Err(CatalogError::Store { what }),
+        (Err(CatalogError::Store { what }), None) => Err(CatalogError::Damaged { what }),
+        (opened, _) => opened,
     }
 }
 

@@ -341,6 +341,8 @@ fn write_and_sync(shared: &Shared, open: &mut Open, parts: &[Part<'_>]) -> Resul
     let main = &mut open.main;
     match off_runtime::at_once(|| make_durable(main), || make_durable(mirror)) {
         (Err(BatchError::Write(..)), Err(sync @ BatchError::Sync(..))) => Err(sync),
+        // What is more than a lack of room counts.
+        (Err(BatchError::Write(_, full)), Err(other @ BatchError::Write(..))) if is_full(&full) => Err(other),
         (Err(error), _) | (Ok(()), Err(error)) => Err(error),
         (Ok(()), Ok(())) => Ok(()),
     }

@@ -110,6 +110,7 @@ fn describe(walk: &Walk<File>, step: Step) -> Inspected {
         Step::Bad { range, header } => {
             Inspected { receipt: header.and_then(|header| receipt(&header)), ..bare(range, InspectedWhat::Bad) }
         }
+        Step::Padding { range } => bare(range, InspectedWhat::Bad),
         Step::Newer { version, kind } => bare(walk.at()..walk.size(), InspectedWhat::Newer { version, kind }),
     }
 }

@@ -28,6 +28,13 @@ pub(super) struct BadRange {
     pub commit_follows: bool,
 }
 
+impl BadRange {
+    /// Nothing leans on padding: the frames around it are whole, and no receipt is hit.
+    const fn of_padding(range: Range<u64>) -> Self {
+        Self { range, receipts: BTreeSet::new(), commit_follows: false }
+    }
+}
+
 /// A segment as it was found.
 #[derive(Debug)]
 pub(super) struct ScannedSegment {
@@ -115,6 +122,7 @@ impl ScannedFolder {
             match step {
                 Step::Newer { version, kind } => return Err(JournalError::NewerFormat { file: path, version, kind }),
                 Step::Bad { range, header } => loose.bad(&mut segment, range, header),
+                Step::Padding { range } => segment.bad.push(BadRange::of_padding(range)),
                 Step::Frame { header, payload, chain_broken } => {
                     if chain_broken {
                         loose.lost_before(&mut segment, header.offset);

@@ -32,6 +32,8 @@ pub(super) enum Step {
         /// The header, where that is whole and only the payload is not.
         header: Option<Header>,
     },
+    /// Bytes between whole frames that are not zero.
+    Padding { range: Range<u64> },
     /// A frame of a later program; nothing behind it is looked at.
     Newer { version: u16, kind: u16 },
 }
@@ -79,7 +81,7 @@ impl<F: Borrow<File>> Walk<F> {
     /// The next frame or bad range; `None` at the end.
     pub(super) fn step(&mut self) -> io::Result<Option<Step>> {
         if let Some(range) = self.padding_that_is_not_zero()? {
-            return Ok(Some(Step::Bad { range, header: None }));
+            return Ok(Some(Step::Padding { range }));
         }
         while !self.ended && self.at < self.size {
             match self.header_at(self.at)? {

@@ -17,8 +17,8 @@ pub fn options(data: &Path) -> ArchiveOptions {
             inline_bytes: 4 * 1024,
             memory_bytes: 8 * 1024 * 1024,
             segment_bytes: 64 * 1024,
-            // They are made by a thread, which no simulation could repeat.
             direct: true,
+            // They are made by a thread, which no simulation could repeat.
             spare_segments: 0,
             cap_bytes: 64 * 1024 * 1024,
             reserve_bytes: 0,

@@ -74,7 +74,7 @@ impl Inflater {
             let consumed = usize::try_from(self.stream.total_in() - consumed_before).unwrap_or(usize::MAX);
             let produced = usize::try_from(self.stream.total_out() - produced_before).unwrap_or(usize::MAX);
             bytes = bytes.get(consumed..).unwrap_or_default();
-            // What is within the limit is looked at first: how the input was cut does not decide what is said of it.
+            // What is within the limit of size is looked at first: how the input was cut does not decide what is said of it.
             let over = self.stream.total_out().saturating_sub(self.limits.inflated_bytes);
             let within = produced.saturating_sub(usize::try_from(over).unwrap_or(usize::MAX));
             let inflated = self.piece.get(..within).unwrap_or_default();

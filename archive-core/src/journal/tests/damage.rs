@@ -73,6 +73,10 @@ async fn a_flipped_byte_anywhere_is_named_and_only_what_it_hit_is_missing() {
             around.contains(&(at as u64)) && finding.kept_at.as_ref().is_some_and(|kept| kept.exists())
         });
         assert!(named, "byte {at}: {:?}", recovered.findings);
+        if hit.is_empty() && at as u64 > 4096 {
+            let blamed: Vec<_> = recovered.findings.iter().flat_map(|finding| &finding.receipts).collect();
+            assert_eq!(blamed, Vec::<&ReceiptNumber>::new(), "byte {at}: it is between the frames");
+        }
         let lost: BTreeSet<u64> = recovered.lost.iter().map(|receipt| receipt.number).collect();
         let is_last = hit.contains(&COMMITS);
         let torn = recovered.findings.iter().all(|finding| finding.kind == FindingKind::Torn);
