@@ -182,6 +182,8 @@ def rebuilt(shape: str, studies: int, study_size: int, of: Callable):
             server, seed=seed, connections=4, per_request=10, count=studies * study_size, study_size=study_size, shape=shape
         )
         server.settle()
+        # What sealing left in memory is not there after a start.
+        server.start_again()
         outcome = {**server.rebuild(), "stored_bytes": server.stored_bytes()}
         return {"value": of(outcome), "outcome": outcome}
 

@@ -161,8 +161,14 @@ class Vellum(Server):
         return time.monotonic() - begin
 
     def rebuild(self) -> dict:
-        """Makes the catalog anew: packs, instances, bytes read, seconds."""
-        return json.loads(self.verb("rebuild", "--json").splitlines()[-1])
+        """Makes the catalog anew: packs, instances, seconds, and bytes that the server read meanwhile, of whatever."""
+        before = self._read_bytes()
+        outcome = json.loads(self.verb("rebuild", "--json").splitlines()[-1])
+        return {**outcome, "bytes": self._read_bytes() - before}
+
+    def _read_bytes(self) -> int:
+        lines = Path(f"/proc/{self.pid}/io").read_text().splitlines()
+        return int(next(line for line in lines if line.startswith("rchar")).split()[1])
 
     def take_in(self, folder: Path) -> float:
         """Seconds that the import of a folder takes."""
