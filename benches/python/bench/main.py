@@ -74,7 +74,17 @@ def machine_limits() -> dict:
     folder = target() / "bench-data"
     folder.mkdir(parents=True, exist_ok=True)
     ran = subprocess.run([program("limits"), "--on", str(folder)], capture_output=True, text=True, check=True)
-    return json.loads(ran.stdout)
+    limits = json.loads(ran.stdout)
+    limits["pipeline_526kb_per_s"] = pipeline(limits)
+    return limits
+
+
+def pipeline(limits: dict) -> float:
+    """Instances of 526 KB that all cores together could at most receive, hash, pack, and write to journal and store."""
+    megabytes = 0.526
+    worked = sum(megabytes / limits[name] for name in ("loopback_mb_per_s", "sha256_mb_per_s", "zstd3_mb_per_s"))
+    written = (1 + 1 / limits["zstd3_ratio"]) / limits["append_16_x_526kb_fdatasync_per_s"]
+    return os.cpu_count() / (worked + written)
 
 
 def print_limits(limits: dict):
@@ -180,7 +190,7 @@ def keep(results: list, limits: dict):
     fresh = {result["name"]: {**result, **about} for result in results}
     merged = [fresh.pop(row["name"], row) for row in kept] + list(fresh.values())
     # Rows that there are no more go; what only one of the forms has stays.
-    order = {row.name: at for at, row in enumerate([*rows(True), *rows(False)])}
+    order = {row.name: at for at, row in reversed(list(enumerate([*rows(True), *rows(False)])))}
     merged = [row for row in merged if row["name"] in order]
     merged.sort(key=lambda row: order.get(row["name"], len(order)))
     RESULTS.write_text(json.dumps({"limits": limits, "rows": merged}, indent=1, ensure_ascii=False) + "\n")
