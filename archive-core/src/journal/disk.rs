@@ -23,10 +23,7 @@ pub trait Disk: Send + Sync + std::fmt::Debug {
     ///
     /// # Errors
     /// When the system refuses.
-    fn open_direct(&self, path: &Path) -> io::Result<Option<File>> {
-        let _unused = path;
-        Ok(None)
-    }
+    fn open_direct(&self, path: &Path) -> io::Result<Option<File>>;
     /// Reserves room, so that a full disk shows when a segment is made and not when a receipt is committed. Where
     /// the file system cannot, nothing happens.
     ///
